@@ -1,0 +1,5 @@
+//! demo
+pub(crate) mod worker;
+#[derive(clap::Args)]
+pub(crate) struct Args {}
+pub(crate) fn run(_: &Args) -> crate::exit::Done { Ok(()) }

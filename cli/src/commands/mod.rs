@@ -1,0 +1,10 @@
+//! One file a command.
+
+pub(crate) mod broker;
+pub(crate) mod consume;
+pub(crate) mod demo;
+pub(crate) mod produce;
+pub(crate) mod run;
+pub(crate) mod topic;
+
+mod connection;

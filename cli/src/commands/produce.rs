@@ -1,0 +1,4 @@
+//! `ksem produce`.
+#[derive(clap::Args)]
+pub(crate) struct Args {}
+pub(crate) fn run(_: &Args) -> crate::exit::Done { Ok(()) }

@@ -1,0 +1,153 @@
+//! Which partitions this member owns, under which assignment, and on which lane.
+//!
+//! Every assignment of a partition has a number of its own, its epoch. A batch remembers the
+//! epochs under which its records were fetched; once one has changed, the batch never commits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
+
+use crate::batch::{Content, Run};
+use crate::record::TopicPartition;
+
+/// Shared by the consumer thread, which changes it, and the lanes, which ask it.
+pub(crate) struct Assignment<M> {
+    owned: RwLock<Owned<M>>,
+    busy: Mutex<Busy>,
+    finished: Condvar,
+}
+
+struct Owned<M> {
+    partitions: HashMap<TopicPartition, Ownership>,
+    next_epoch: u64,
+    /// The group's metadata as it was when the assignment completed.
+    metadata: Option<Arc<M>>,
+}
+
+/// One owned partition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ownership {
+    pub(crate) lane: usize,
+    pub(crate) epoch: u64,
+}
+
+/// The batch that each lane holds, and the partitions that are about to be revoked.
+struct Busy {
+    lanes: Vec<Option<Vec<TopicPartition>>>,
+    leaving: Vec<TopicPartition>,
+}
+
+/// While it is held, no partition can be revoked.
+pub(crate) struct Gate<'a, M> {
+    owned: RwLockReadGuard<'a, Owned<M>>,
+}
+
+impl<M> Assignment<M> {
+    pub(crate) fn new(lanes: usize) -> Self {
+        Self {
+            owned: RwLock::new(Owned { partitions: HashMap::new(), next_epoch: 1, metadata: None }),
+            busy: Mutex::new(Busy { lanes: vec![None; lanes], leaving: Vec::new() }),
+            finished: Condvar::new(),
+        }
+    }
+
+    /// Gives each new partition to the lane with the fewest, and a new epoch. Partitions that
+    /// stayed keep both.
+    pub(crate) fn assign(&self, partitions: &[TopicPartition]) -> Vec<Ownership> {
+        let lanes = self.busy.lock().lanes.len();
+        let mut owned = self.owned.write();
+        let mut load = vec![0_usize; lanes];
+        for ownership in owned.partitions.values() {
+            load[ownership.lane] += 1;
+        }
+        let give = |source: &TopicPartition| {
+            let lane = (0..lanes).min_by_key(|lane| load[*lane]).unwrap_or(0);
+            load[lane] += 1;
+            let ownership = Ownership { lane, epoch: owned.next_epoch };
+            owned.next_epoch += 1;
+            owned.partitions.insert(source.clone(), ownership);
+            ownership
+        };
+        partitions.iter().map(give).collect()
+    }
+
+    /// Takes note of the group's metadata, once an assignment has completed.
+    pub(crate) fn completed(&self, metadata: M) {
+        self.owned.write().metadata = Some(Arc::new(metadata));
+    }
+
+    /// Takes partitions away. Unless they are `lost` already, the batches in flight that have
+    /// records of them get until `deadline` to finish.
+    pub(crate) fn revoke(&self, partitions: &[TopicPartition], lost: bool, deadline: Duration) {
+        let until = Instant::now() + deadline;
+        let mut busy = self.busy.lock();
+        busy.leaving = partitions.to_vec();
+        while !lost && busy.lanes.iter().flatten().flatten().any(|source| partitions.contains(source)) {
+            if self.finished.wait_until(&mut busy, until).timed_out() {
+                tracing::warn!(?partitions, "batches in flight did not finish before the partitions were revoked");
+                break;
+            }
+        }
+        drop(busy);
+        // From here on nothing of these partitions commits. The lock waits for a commit under way.
+        let mut owned = self.owned.write();
+        for source in partitions {
+            owned.partitions.remove(source);
+        }
+        drop(owned);
+        self.busy.lock().leaving.clear();
+    }
+
+    /// Notes that a lane works on a batch. Returns false, and notes nothing, while one of its
+    /// partitions is about to be revoked.
+    pub(crate) fn try_hold(&self, lane: usize, content: &Content) -> bool {
+        let mut busy = self.busy.lock();
+        if content.runs().iter().any(|run| busy.leaving.contains(&run.source)) {
+            return false;
+        }
+        let mut sources: Vec<_> = content.runs().iter().map(|run| run.source.clone()).collect();
+        sources.dedup();
+        busy.lanes[lane] = Some(sources);
+        true
+    }
+
+    /// Notes that a lane works on nothing any more.
+    pub(crate) fn release(&self, lane: usize) {
+        self.busy.lock().lanes[lane] = None;
+        self.finished.notify_all();
+    }
+
+    /// Keeps every partition where it is until the gate is dropped.
+    pub(crate) fn gate(&self) -> Gate<'_, M> {
+        Gate { owned: self.owned.read() }
+    }
+
+    pub(crate) fn owned(&self) -> Vec<TopicPartition> {
+        self.owned.read().partitions.keys().cloned().collect()
+    }
+}
+
+impl<M> Gate<'_, M> {
+    /// Returns whether the run was fetched under the assignment that still holds.
+    pub(crate) fn current(&self, run: &Run) -> bool {
+        self.owned.partitions.get(&run.source).is_some_and(|o| o.epoch == run.epoch)
+    }
+
+    pub(crate) fn ownership(&self, source: &TopicPartition) -> Option<Ownership> {
+        self.owned.partitions.get(source).copied()
+    }
+
+    /// Returns whether every record of the batch is still this member's.
+    pub(crate) fn covers(&self, content: &Content) -> bool {
+        content.runs().iter().all(|run| self.current(run))
+    }
+
+    pub(crate) fn metadata(&self) -> Option<Arc<M>> {
+        self.owned.metadata.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;

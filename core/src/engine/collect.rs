@@ -1,0 +1,197 @@
+//! Fills batches from a lane's queue.
+
+use std::time::{Duration, Instant};
+
+use crate::batch::{Content, Run};
+use crate::config::OnLostOffsets;
+use crate::engine::assignment::Gate;
+use crate::engine::batcher::{Batcher, Limits};
+use crate::engine::shared::Shared;
+use crate::error::{Code, Error, Result};
+use crate::kafka::GroupMetadata;
+use crate::kafka::consumer::Fetch;
+use crate::kafka::message::{Fetched, Message};
+use crate::record::{Position, TopicPartition};
+
+/// Takes records from one lane's queue.
+pub(crate) struct Collector {
+    lane: usize,
+    fetched: Vec<Fetch>,
+    /// Ends of partitions that were seen, behind everything that was delivered.
+    ends: Vec<End>,
+}
+
+/// The end of a partition, as it was seen under one assignment of it.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    pub(crate) source: TopicPartition,
+    pub(crate) epoch: u64,
+    pub(crate) offset: i64,
+}
+
+/// A batch that is being filled.
+struct Filling {
+    batcher: Batcher,
+    messages: Vec<Message>,
+    runs: Vec<Run>,
+    failed: Option<Error>,
+    out_of_range: Vec<(TopicPartition, String)>,
+}
+
+impl Collector {
+    pub(crate) fn new(lane: usize) -> Self {
+        Self { lane, fetched: Vec::new(), ends: Vec::new() }
+    }
+
+    /// Returns a batch, or `None` if nothing came in time.
+    pub(crate) fn collect(&mut self, shared: &Shared, timeout: Duration) -> Result<Option<Content>> {
+        let until = Instant::now() + timeout;
+        let mut filling = Filling::new(shared);
+        while !(shared.is_stopping() && filling.messages.is_empty()) {
+            let seen = shared.bell.count();
+            let room = filling.batcher.room();
+            if room > 0 && self.take(shared, room, &mut filling)? == room {
+                continue;
+            }
+            if filling.failed.is_some() || !filling.out_of_range.is_empty() {
+                break;
+            }
+            let now = Instant::now();
+            let patience = filling.batcher.patience(now, until.saturating_duration_since(now));
+            if patience.is_zero() {
+                break;
+            }
+            shared.bell.wait(seen, patience);
+        }
+        self.judge(shared, &mut filling)?;
+        Ok(filling.close(shared))
+    }
+
+    /// Takes what is there. The gate makes sure that no partition moves between the moment when
+    /// librdkafka hands a record out and the moment when its epoch is noted.
+    fn take(&mut self, shared: &Shared, room: usize, filling: &mut Filling) -> Result<usize> {
+        let gate = shared.assignment.gate();
+        shared.consumer()?.fetch(self.lane, room, &mut self.fetched);
+        let taken = self.fetched.len();
+        let now = Instant::now();
+        for item in self.fetched.drain(..) {
+            match item {
+                Fetch::Message(message) => filling.add(message, &gate, self.lane, now),
+                Fetch::End(source, offset) => {
+                    self.ends.retain(|end| end.source != source);
+                    if let Some(ownership) = gate.ownership(&source) {
+                        self.ends.push(End { source, epoch: ownership.epoch, offset });
+                    }
+                }
+                Fetch::OutOfRange(source, text) => filling.out_of_range.push((source, text)),
+                Fetch::Failed(error) => filling.failed = Some(error),
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Turns errors that came with the records into what the configuration says.
+    fn judge(&self, shared: &Shared, filling: &mut Filling) -> Result<()> {
+        for (source, text) in std::mem::take(&mut filling.out_of_range) {
+            let policy = shared.config.on_lost_offsets;
+            if policy == OnLostOffsets::Fail {
+                let error = offset_lost(shared, &source, &text);
+                filling.failed.get_or_insert(error);
+            } else {
+                tracing::warn!(partition = %source, ?policy, "the position is not in the log: {text}");
+                shared.consumer()?.restart(&source, policy)?;
+            }
+        }
+        // What was fetched before the error is still good.
+        match filling.failed.take() {
+            Some(error) if filling.messages.is_empty() => Err(error),
+            Some(error) => {
+                shared.fail(error);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the ends that were seen. Records behind an end may have come since.
+    pub(crate) fn take_ends(&mut self) -> Vec<End> {
+        std::mem::take(&mut self.ends)
+    }
+}
+
+impl Filling {
+    fn new(shared: &Shared) -> Self {
+        let batch = &shared.config.batch;
+        let limits = Limits {
+            records: batch.max_records,
+            bytes: batch.max_bytes,
+            linger: Duration::from_millis(batch.linger_ms),
+        };
+        Self {
+            batcher: Batcher::new(limits),
+            messages: Vec::new(),
+            runs: Vec::new(),
+            failed: None,
+            out_of_range: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, message: Message, gate: &Gate<'_, GroupMetadata>, lane: usize, now: Instant) {
+        let (raw, leader_epoch) = (message.raw(), message.leader_epoch());
+        let next = Position { offset: raw.offset + 1, leader_epoch };
+        let continues = self.messages.last().is_some_and(|last| {
+            let last = last.raw();
+            last.rkt == raw.rkt && last.partition == raw.partition
+        });
+        match self.runs.last_mut() {
+            Some(run) if continues && gate.current(run) => {
+                run.len += 1;
+                run.next = next;
+            }
+            _ => {
+                let source = TopicPartition { topic: message.topic(), partition: raw.partition };
+                // A partition that moved meanwhile: its new owner reads the record.
+                let Some(ownership) = gate.ownership(&source).filter(|ownership| ownership.lane == lane) else { return };
+                let (first, start) = (raw.offset, self.messages.len());
+                self.runs.push(Run { source, epoch: ownership.epoch, start, len: 1, first, next });
+            }
+        }
+        self.batcher.add(message.bytes(), now);
+        self.messages.push(message);
+    }
+
+    fn close(self, shared: &Shared) -> Option<Content> {
+        if self.messages.is_empty() {
+            return None;
+        }
+        let client = shared.consumer().ok()?.client().clone();
+        let bytes = self.batcher.bytes();
+        let fetched = Fetched::new(self.messages, client);
+        Some(Content::new(std::sync::Arc::new(fetched), self.runs, bytes))
+    }
+}
+
+fn offset_lost(shared: &Shared, source: &TopicPartition, text: &str) -> Error {
+    let error = Error::new(
+        Code::OffsetLost,
+        format!(
+            "the group's position in {source} is not in the log any more (retention, truncation, or a topic that was \
+             made anew); set `on_lost_offsets` to \"earliest\" or \"latest\" to go on with a gap, or commit another \
+             offset for group `{}`: {text}",
+            shared.config.group
+        ),
+    );
+    let timeout = Duration::from_secs(2);
+    let consumer = shared.consumer().ok();
+    let committed = consumer
+        .and_then(|consumer| consumer.committed(std::slice::from_ref(source), timeout).ok())
+        .and_then(|items| items.first().map(|item| item.offset));
+    let log = consumer.and_then(|consumer| consumer.watermarks(source, timeout));
+    match (committed, log) {
+        (Some(committed), Some((low, high))) => {
+            let error = error.with("committed", committed).with("log", format!("{low}..{high}"));
+            if committed < low { error.with("missing_records", low - committed) } else { error }
+        }
+        _ => error,
+    }
+}

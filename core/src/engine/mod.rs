@@ -1,0 +1,12 @@
+//! The engine: lanes that run the disciplines over the consumer group's partitions.
+//!
+//! `ports` is what the engine asks of Kafka; `kafka/` and the simulation in the tests answer it.
+
+pub(crate) mod assignment;
+pub(crate) mod attempt;
+pub(crate) mod batcher;
+pub(crate) mod collect;
+pub(crate) mod identity;
+pub(crate) mod lane;
+pub(crate) mod ports;
+pub(crate) mod shared;

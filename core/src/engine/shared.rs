@@ -1,0 +1,166 @@
+//! What the lanes and the consumer thread of one pipeline share.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::config::Config;
+use crate::engine::assignment::Assignment;
+use crate::engine::attempt::Probe;
+use crate::engine::identity::Identity;
+use crate::error::{Code, Error, Result};
+use crate::kafka::{Bell, Consumer, GroupEvents, GroupMetadata};
+use crate::metrics::Counters;
+use crate::record::TopicPartition;
+
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) identity: Identity,
+    pub(crate) mark: String,
+    pub(crate) assignment: Assignment<GroupMetadata>,
+    pub(crate) counters: Counters,
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) probe: Option<Arc<dyn Probe>>,
+    consumer: OnceLock<Consumer>,
+    stop: Stop,
+    /// The broker refused the metadata: the consumer thread takes it anew.
+    pub(crate) metadata_is_stale: AtomicBool,
+}
+
+/// How far the end of the pipeline has come.
+#[derive(Default)]
+struct Stop {
+    state: Mutex<Stopping>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Stopping {
+    /// No new batches; those in flight end.
+    draining: Option<Instant>,
+    /// Nothing is tried again.
+    failed: Option<Error>,
+    taken: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: Config,
+        identity: Identity,
+        lanes: usize,
+        bell: Arc<Bell>,
+        probe: Option<Arc<dyn Probe>>,
+    ) -> Self {
+        Self {
+            mark: identity.mark(),
+            assignment: Assignment::new(lanes),
+            counters: Counters::default(),
+            consumer: OnceLock::new(),
+            stop: Stop::default(),
+            metadata_is_stale: AtomicBool::new(false),
+            config,
+            identity,
+            bell,
+            probe,
+        }
+    }
+
+    pub(crate) fn set_consumer(&self, consumer: Consumer) {
+        // It is set once, by the pipeline that makes both.
+        let _ = self.consumer.set(consumer);
+    }
+
+    pub(crate) fn consumer(&self) -> Result<&Consumer> {
+        self.consumer.get().ok_or_else(|| Error::new(Code::Misuse, "the pipeline is not open"))
+    }
+
+    /// Asks every lane to end after its batch in flight.
+    pub(crate) fn drain(&self) {
+        self.stop.state.lock().draining.get_or_insert(Instant::now());
+        self.wake();
+    }
+
+    /// Ends everything: the first error is the one that is reported.
+    pub(crate) fn fail(&self, error: Error) {
+        let mut state = self.stop.state.lock();
+        if state.failed.is_none() && !state.taken {
+            tracing::error!(%error, "the pipeline stops");
+            state.failed = Some(error);
+        }
+        drop(state);
+        self.wake();
+    }
+
+    /// Returns the error that ended the pipeline, once.
+    pub(crate) fn take_failure(&self) -> Option<Error> {
+        let mut state = self.stop.state.lock();
+        let error = state.failed.take();
+        state.taken |= error.is_some();
+        error
+    }
+
+    /// Returns whether no new batch may be started.
+    pub(crate) fn is_stopping(&self) -> bool {
+        let state = self.stop.state.lock();
+        state.draining.is_some() || state.failed.is_some() || state.taken
+    }
+
+    /// Returns when batches in flight are given up.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let draining = self.stop.state.lock().draining?;
+        Some(draining + Duration::from_millis(self.config.shutdown.deadline_ms))
+    }
+
+    /// Waits before something is tried again. Returns false if it must not be.
+    pub(crate) fn wait(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        let mut state = self.stop.state.lock();
+        loop {
+            if state.failed.is_some() || state.taken {
+                return false;
+            }
+            let deadline = state.draining.map(|at| at + Duration::from_millis(self.config.shutdown.deadline_ms));
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return false;
+            }
+            let wake = deadline.map_or(until, |deadline| deadline.min(until));
+            if Instant::now() >= until {
+                return true;
+            }
+            self.stop.changed.wait_until(&mut state, wake);
+        }
+    }
+
+    fn wake(&self) {
+        self.stop.changed.notify_all();
+        self.bell.ring();
+    }
+}
+
+impl GroupEvents for Shared {
+    fn assigned(&self, partitions: &[TopicPartition]) -> Vec<usize> {
+        self.assignment.assign(partitions).into_iter().map(|ownership| ownership.lane).collect()
+    }
+
+    fn completed(&self, metadata: GroupMetadata) {
+        self.assignment.completed(metadata);
+        Counters::add(&self.counters.rebalances, 1);
+        self.bell.ring();
+    }
+
+    fn revoked(&self, partitions: &[TopicPartition], lost: bool) {
+        let patience = match self.deadline() {
+            // A pipeline that stops has waited for its lanes already.
+            Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+            None => Duration::from_millis(self.config.rebalance.deadline_ms),
+        };
+        self.assignment.revoke(partitions, lost, patience);
+        self.bell.ring();
+    }
+
+    fn failed(&self, error: Error) {
+        self.fail(error);
+    }
+}

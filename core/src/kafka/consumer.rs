@@ -1,0 +1,514 @@
+//! The group member: one queue for the group's own events, one queue a lane for its records.
+//!
+//! Every assigned partition's records are forwarded to the queue of its lane, so a lane takes its
+//! records without a detour, librdkafka bounds each lane's memory, and the member stays in its
+//! group however slow the handlers are.
+
+use std::ffi::{CStr, CString, c_void};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+use rdkafka_sys as sys;
+use rdkafka_sys::rd_kafka_resp_err_t as Kafka;
+
+use crate::config::{OnLostOffsets, StartFrom};
+use crate::discipline::Fault;
+use crate::engine::ports::Failure;
+use crate::error::{Code, Error, Result};
+use crate::kafka::client::{self, Client, Kind};
+use crate::kafka::errors::{self, RichError};
+use crate::kafka::group::GroupMetadata;
+use crate::kafka::list::{BEGINNING, END, INVALID, Item, List};
+use crate::kafka::message::Message;
+use crate::record::{Position, TopicPartition};
+
+/// What the engine is told about the group. Called on the consumer thread.
+pub(crate) trait GroupEvents: Send + Sync {
+    /// Partitions are about to be fetched; returns the lane of each.
+    fn assigned(&self, partitions: &[TopicPartition]) -> Vec<usize>;
+    /// The assignment is complete under this metadata.
+    fn completed(&self, metadata: GroupMetadata);
+    /// Partitions go away when this returns; `lost` if they are gone already.
+    fn revoked(&self, partitions: &[TopicPartition], lost: bool);
+    /// The member can't go on.
+    fn failed(&self, error: Error);
+}
+
+/// Rung when a lane's queue has something, and when the pipeline is being stopped.
+#[derive(Default)]
+pub(crate) struct Bell {
+    rung: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        *self.rung.lock() += 1;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        *self.rung.lock()
+    }
+
+    /// Waits until it was rung after it stood at `seen`.
+    pub(crate) fn wait(&self, seen: u64, timeout: Duration) {
+        let mut rung = self.rung.lock();
+        if *rung == seen {
+            self.changed.wait_for(&mut rung, timeout);
+        }
+    }
+}
+
+/// An owned librdkafka queue.
+struct Queue(*mut sys::rd_kafka_queue_t);
+
+// SAFETY: queues are made to be used from any thread.
+unsafe impl Send for Queue {}
+// SAFETY: as above.
+unsafe impl Sync for Queue {}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: it is ours, and this is its end.
+        unsafe { sys::rd_kafka_queue_destroy(self.0) }
+    }
+}
+
+/// What the rebalance callback works with.
+pub(crate) struct Rebalancer {
+    // Weak: the engine owns the consumer that owns this.
+    events: Weak<dyn GroupEvents>,
+    start_from: StartFrom,
+    lanes: RwLock<Vec<Queue>>,
+    closing: AtomicBool,
+}
+
+impl Rebalancer {
+    /// Lets go of the queues; librdkafka wants them back before the client ends.
+    pub(crate) fn release(&self) {
+        self.lanes.write().clear();
+    }
+
+    fn failed(&self, error: Error) {
+        if let Some(events) = self.events.upgrade() {
+            events.failed(error);
+        }
+    }
+}
+
+/// What a lane's queue held.
+pub(crate) enum Fetch {
+    Message(Message),
+    /// The partition's end for now; control records in front of it are behind the position.
+    End(TopicPartition, i64),
+    /// The position is not in the log any more.
+    OutOfRange(TopicPartition, String),
+    Failed(Error),
+}
+
+/// The group member.
+pub(crate) struct Consumer {
+    client: Arc<Client>,
+    rebalancer: Arc<Rebalancer>,
+    // Its address is registered with the queues.
+    bell: Arc<Bell>,
+}
+
+const NO_ERROR: Kafka = Kafka::RD_KAFKA_RESP_ERR_NO_ERROR;
+
+impl Consumer {
+    pub(crate) fn open(
+        properties: &[(String, String)],
+        lanes: usize,
+        start_from: StartFrom,
+        events: Weak<dyn GroupEvents>,
+        bell: Arc<Bell>,
+    ) -> Result<Self> {
+        let rebalancer = Arc::new(Rebalancer {
+            events,
+            start_from,
+            lanes: RwLock::new(Vec::new()),
+            closing: AtomicBool::new(false),
+        });
+        let client = Arc::new(Client::new(Kind::Consumer, properties, Some(Arc::clone(&rebalancer)))?);
+        // SAFETY: the client is valid; the bell outlives the queues, see `Drop`.
+        let queues = unsafe {
+            sys::rd_kafka_poll_set_consumer(client.raw());
+            let queue = |_| {
+                let queue = Queue(sys::rd_kafka_queue_new(client.raw()));
+                sys::rd_kafka_queue_cb_event_enable(queue.0, Some(on_queue), Arc::as_ptr(&bell).cast_mut().cast());
+                queue
+            };
+            (0..lanes).map(queue).collect()
+        };
+        *rebalancer.lanes.write() = queues;
+        Ok(Self { client, rebalancer, bell })
+    }
+
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    pub(crate) fn subscribe(&self, topics: &[String]) -> Result<()> {
+        let list = List::of(&topics.iter().map(|topic| TopicPartition::new(topic.as_str(), -1)).collect::<Vec<_>>());
+        // SAFETY: client and list are valid.
+        match unsafe { sys::rd_kafka_subscribe(self.client.raw(), list.as_ptr()) } {
+            NO_ERROR => Ok(()),
+            code => Err(errors::failure(code, "subscribing to the input topics").error),
+        }
+    }
+
+    /// Serves the group for up to `timeout`: rebalances, and errors that are nobody's in particular.
+    pub(crate) fn serve(&self, timeout: Duration) {
+        // SAFETY: the client is valid.
+        let raw = unsafe { sys::rd_kafka_consumer_poll(self.client.raw(), timeout.as_millis() as i32) };
+        if raw.is_null() {
+            return;
+        }
+        // SAFETY: not null, and handed over to us.
+        let message = unsafe { Message::own(raw) };
+        let code = message.raw().err;
+        if code == Kafka::RD_KAFKA_RESP_ERR__FATAL || self.client.fatal().is_some() {
+            self.rebalancer.failed(self.fatal_error());
+        } else if code != NO_ERROR {
+            self.group_error(code, &error_text(&message));
+        }
+    }
+
+    fn fatal_error(&self) -> Error {
+        let (code, text) = self.client.fatal().unwrap_or((Kafka::RD_KAFKA_RESP_ERR__FATAL, String::new()));
+        if code == Kafka::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID {
+            return Error::new(
+                Code::ProducerFenced,
+                "a newer instance with the same instance id took this member's place in the group; \
+                 give every running instance its own `transactions.instance_id`",
+            );
+        }
+        errors::error(Code::Internal, code, &format!("the consumer can't go on: {text}"))
+    }
+
+    fn group_error(&self, code: Kafka, text: &str) {
+        match errors::classify(code).0 {
+            ksem @ (Code::NotAuthorized | Code::AuthenticationFailed) => {
+                self.rebalancer.failed(Error::new(ksem, text).with("kafka", errors::name(code)));
+            }
+            // A broker that has just started may not know the topic yet; librdkafka asks again.
+            _ => tracing::warn!(code = errors::name(code), "the consumer reports: {text}"),
+        }
+    }
+
+    /// Takes up to `max` items that are there already from a lane's queue; never waits.
+    pub(crate) fn fetch(&self, lane: usize, max: usize, into: &mut Vec<Fetch>) {
+        let queues = self.rebalancer.lanes.read();
+        let Some(queue) = queues.get(lane) else { return };
+        let mut raw: Vec<*mut sys::rd_kafka_message_t> = vec![std::ptr::null_mut(); max];
+        // SAFETY: the array is as long as it says. One lane has one caller at a time.
+        let count = unsafe { sys::rd_kafka_consume_batch_queue(queue.0, 0, raw.as_mut_ptr(), max) };
+        let count = usize::try_from(count).unwrap_or(0);
+        // SAFETY: the first `count` entries are messages handed over to us.
+        into.extend(raw[..count].iter().map(|raw| sort(unsafe { Message::own(*raw) })));
+    }
+
+    /// Commits offsets outside a transaction and waits for the reply.
+    pub(crate) fn commit(
+        &self,
+        offsets: &[(TopicPartition, Position)],
+        mark: &str,
+        timeout: Duration,
+    ) -> Result<(), Failure> {
+        let mut list = List::new(offsets.len());
+        for (source, position) in offsets {
+            list.add(source, *position, Some(mark));
+        }
+        // SAFETY: client, list and queue are valid; the event is destroyed once.
+        unsafe {
+            let queue = Queue(sys::rd_kafka_queue_new(self.client.raw()));
+            let code =
+                sys::rd_kafka_commit_queue(self.client.raw(), list.as_ptr(), queue.0, None, std::ptr::null_mut());
+            if code != NO_ERROR {
+                return Err(commit_failure(code));
+            }
+            let event = sys::rd_kafka_queue_poll(queue.0, timeout.as_millis() as i32);
+            if event.is_null() {
+                return Err(commit_failure(Kafka::RD_KAFKA_RESP_ERR__TIMED_OUT));
+            }
+            let code = sys::rd_kafka_event_error(event);
+            let partitions = List::copy(sys::rd_kafka_event_topic_partition_list(event));
+            sys::rd_kafka_event_destroy(event);
+            let of_partition = partitions.items().into_iter().map(|item| item.error).find(|code| *code != NO_ERROR);
+            match of_partition.unwrap_or(code) {
+                NO_ERROR => Ok(()),
+                code => Err(commit_failure(code)),
+            }
+        }
+    }
+
+    /// Reads the group's committed offsets; offsets of open transactions are waited for (KIP-447).
+    pub(crate) fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<Vec<Item>, Failure> {
+        committed(self.client.raw(), &List::of(partitions), timeout)
+    }
+
+    /// Moves to the log's start or end, where `on_lost_offsets` says so.
+    pub(crate) fn restart(&self, source: &TopicPartition, policy: OnLostOffsets) -> Result<()> {
+        let offset = if policy == OnLostOffsets::Latest { END } else { BEGINNING };
+        let mut list = List::new(1);
+        list.add(source, Position { offset, leader_epoch: None }, None);
+        // SAFETY: client and list are valid.
+        unsafe { RichError::take(sys::rd_kafka_seek_partitions(self.client.raw(), list.as_ptr(), 5_000)) }
+            .map_err(|error| error.error(Code::OffsetLost, "moving to where the log has records"))
+    }
+
+    /// Returns the offsets of the first record and behind the last one.
+    pub(crate) fn watermarks(&self, source: &TopicPartition, timeout: Duration) -> Option<(i64, i64)> {
+        let topic = CString::new(&*source.topic).ok()?;
+        let (mut low, mut high) = (0, 0);
+        let timeout = timeout.as_millis() as i32;
+        // SAFETY: the client is valid, and everything lives across the call.
+        let code = unsafe {
+            sys::rd_kafka_query_watermark_offsets(
+                self.client.raw(), topic.as_ptr(), source.partition, &raw mut low, &raw mut high, timeout,
+            )
+        };
+        (code == NO_ERROR).then_some((low, high))
+    }
+
+    /// Takes the group's metadata as it is now; only for the thread that serves the group.
+    pub(crate) fn metadata(&self) -> Option<GroupMetadata> {
+        // SAFETY: the client is a valid consumer.
+        unsafe { GroupMetadata::take(self.client.raw()) }
+    }
+
+    /// Leaves the group, so that its partitions move at once, and closes the member.
+    ///
+    /// A static member that is only closed keeps its partitions until its session ends (KIP-345);
+    /// one that unsubscribes first leaves.
+    pub(crate) fn leave(&self, deadline: Duration) {
+        let until = Instant::now() + deadline;
+        self.rebalancer.closing.store(true, Ordering::SeqCst);
+        // SAFETY: the client is valid.
+        unsafe { sys::rd_kafka_unsubscribe(self.client.raw()) };
+        while !self.assigned().is_empty() && Instant::now() < until {
+            self.serve(Duration::from_millis(20));
+        }
+        self.serve(Duration::from_millis(50));
+        // SAFETY: the client is valid. Its callbacks run inside the call.
+        unsafe { sys::rd_kafka_consumer_close(self.client.raw()) };
+    }
+
+    fn assigned(&self) -> Vec<TopicPartition> {
+        let mut raw = std::ptr::null_mut();
+        // SAFETY: the client is valid; the list is destroyed with its copy's original.
+        unsafe {
+            if sys::rd_kafka_assignment(self.client.raw(), &raw mut raw) != NO_ERROR {
+                return Vec::new();
+            }
+            let list = List::copy(raw);
+            sys::rd_kafka_topic_partition_list_destroy(raw);
+            list.items().into_iter().map(|item| item.source).collect()
+        }
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        // The bell may go before the queues do, which the client's context holds.
+        for queue in self.rebalancer.lanes.read().iter() {
+            // SAFETY: the queue is valid; this removes the callback.
+            unsafe { sys::rd_kafka_queue_cb_event_enable(queue.0, None, std::ptr::null_mut()) };
+        }
+        self.bell.ring();
+    }
+}
+
+fn commit_failure(code: Kafka) -> Failure {
+    let doing = "committing offsets";
+    match code {
+        Kafka::RD_KAFKA_RESP_ERR__TIMED_OUT => {
+            Failure::new(Fault::Unknown, errors::error(Code::CommitFailed, code, doing))
+        }
+        // Nothing to commit: what the list has was committed before.
+        code => {
+            let failure = errors::failure(code, doing);
+            match failure.fault {
+                Fault::Transient => Failure::new(Fault::Transient, errors::error(Code::CommitFailed, code, doing)),
+                _ => failure,
+            }
+        }
+    }
+}
+
+fn committed(rk: *mut sys::rd_kafka_t, list: &List, timeout: Duration) -> Result<Vec<Item>, Failure> {
+    let doing = "reading the group's committed offsets";
+    // SAFETY: both are valid; the list is filled in place.
+    let code = unsafe { sys::rd_kafka_committed(rk, list.as_ptr(), timeout.as_millis() as i32) };
+    if code != NO_ERROR {
+        return Err(errors::failure(code, doing));
+    }
+    let items = list.items();
+    match items.iter().map(|item| item.error).find(|code| *code != NO_ERROR) {
+        None => Ok(items),
+        Some(code) => Err(errors::failure(code, doing)),
+    }
+}
+
+fn sort(message: Message) -> Fetch {
+    let raw = message.raw();
+    let source = || TopicPartition { topic: message.topic(), partition: raw.partition };
+    match raw.err {
+        NO_ERROR => Fetch::Message(message),
+        Kafka::RD_KAFKA_RESP_ERR__PARTITION_EOF => Fetch::End(source(), raw.offset),
+        Kafka::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET | Kafka::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE => {
+            Fetch::OutOfRange(source(), error_text(&message))
+        }
+        code => {
+            let ksem = errors::classify(code).0;
+            Fetch::Failed(Error::new(ksem, error_text(&message)).with("kafka", errors::name(code)))
+        }
+    }
+}
+
+fn error_text(message: &Message) -> String {
+    // SAFETY: the message is valid; for an error this returns its text.
+    let text = unsafe { sys::rd_kafka_message_errstr(message.raw()) };
+    if text.is_null() {
+        return errors::text(message.raw().err);
+    }
+    // SAFETY: not null, and a C string.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+unsafe extern "C" fn on_queue(_: *mut sys::rd_kafka_t, bell: *mut c_void) {
+    // SAFETY: the consumer keeps the bell until it has removed the callback.
+    unsafe { &*bell.cast::<Bell>() }.ring();
+}
+
+pub(crate) unsafe extern "C" fn on_rebalance(
+    rk: *mut sys::rd_kafka_t,
+    code: Kafka,
+    partitions: *mut sys::rd_kafka_topic_partition_list_t,
+    opaque: *mut c_void,
+) {
+    // SAFETY: librdkafka passes the client's opaque and a valid list, on the thread that polls.
+    let (context, list) = unsafe { (client::context(opaque), List::copy(partitions)) };
+    let Some(rebalancer) = &context.rebalancer else { return };
+    // SAFETY: `rk` is the client that called.
+    let protocol = unsafe { CStr::from_ptr(sys::rd_kafka_rebalance_protocol(rk)) };
+    let rebalance = Rebalance { rebalancer, rk, cooperative: protocol == c"COOPERATIVE" };
+    match code {
+        Kafka::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => rebalance.assign(list),
+        _ => rebalance.revoke(&list),
+    }
+}
+
+/// One call of the rebalance callback.
+struct Rebalance<'a> {
+    rebalancer: &'a Rebalancer,
+    rk: *mut sys::rd_kafka_t,
+    cooperative: bool,
+}
+
+impl Rebalance<'_> {
+    fn assign(&self, mut list: List) {
+        if let Err(error) = self.choose_starts(&mut list) {
+            self.rebalancer.failed(error);
+            list = List::new(0);
+        }
+        let sources: Vec<TopicPartition> = list.items().into_iter().map(|item| item.source).collect();
+        let Some(events) = self.rebalancer.events.upgrade() else { return };
+        for (source, lane) in sources.iter().zip(events.assigned(&sources)) {
+            self.forward(source, lane);
+        }
+        // SAFETY: client and list are valid.
+        let code = unsafe {
+            if self.cooperative {
+                RichError::take(sys::rd_kafka_incremental_assign(self.rk, list.as_ptr())).map_or_else(|e| e.code, |()| NO_ERROR)
+            } else {
+                sys::rd_kafka_assign(self.rk, list.as_ptr())
+            }
+        };
+        if code != NO_ERROR {
+            self.rebalancer.failed(errors::error(Code::Internal, code, "taking over assigned partitions"));
+        }
+        // Taken here and nowhere else: later it could already be the next generation's, which
+        // would let a batch of a revoked partition pass the broker's check (KIP-447).
+        // SAFETY: the client is valid.
+        if let Some(metadata) = unsafe { GroupMetadata::take(self.rk) } {
+            events.completed(metadata);
+        }
+        tracing::info!(partitions = ?sources, "assigned");
+    }
+
+    fn revoke(&self, list: &List) {
+        // SAFETY: the client is valid.
+        let lost = unsafe { sys::rd_kafka_assignment_lost(self.rk) } != 0;
+        let sources: Vec<TopicPartition> = list.items().into_iter().map(|item| item.source).collect();
+        if let Some(events) = self.rebalancer.events.upgrade() {
+            events.revoked(&sources, lost);
+        }
+        // SAFETY: client and list are valid.
+        unsafe {
+            if self.cooperative {
+                let _ = RichError::take(sys::rd_kafka_incremental_unassign(self.rk, list.as_ptr()));
+            } else {
+                sys::rd_kafka_assign(self.rk, std::ptr::null());
+            }
+        }
+        tracing::info!(partitions = ?sources, lost, "revoked");
+    }
+
+    /// Starts each partition at the group's committed offset; one that has none starts where
+    /// `start_from` says.
+    fn choose_starts(&self, list: &mut List) -> Result<()> {
+        let items = self.committed_or_wait(list)?;
+        for (index, item) in items.into_iter().enumerate() {
+            if item.offset != INVALID && item.offset >= 0 {
+                continue;
+            }
+            let start = match self.rebalancer.start_from {
+                StartFrom::Earliest => BEGINNING,
+                StartFrom::Latest => END,
+                StartFrom::Fail => {
+                    return Err(Error::new(
+                        Code::OffsetMissing,
+                        "the group has no committed offset for this partition; set `start_from` to \
+                         \"earliest\" or \"latest\" to choose where a new partition starts",
+                    )
+                    .with("partition", item.source));
+                }
+            };
+            list.set_offset(index, start);
+        }
+        Ok(())
+    }
+
+    fn committed_or_wait(&self, list: &List) -> Result<Vec<Item>> {
+        loop {
+            match committed(self.rk, list, Duration::from_secs(5)) {
+                Ok(items) => return Ok(items),
+                Err(failure) if matches!(failure.fault, Fault::Transient | Fault::Unknown) => {
+                    if self.rebalancer.closing.load(Ordering::SeqCst) {
+                        return Err(failure.error);
+                    }
+                    tracing::warn!(error = %failure.error, "committed offsets can't be read yet");
+                }
+                Err(failure) => return Err(failure.error),
+            }
+        }
+    }
+
+    fn forward(&self, source: &TopicPartition, lane: usize) {
+        let queues = self.rebalancer.lanes.read();
+        let (Some(queue), Ok(topic)) = (queues.get(lane), CString::new(&*source.topic)) else { return };
+        // SAFETY: client and queues are valid; the partition's queue is only borrowed here.
+        unsafe {
+            let partition = sys::rd_kafka_queue_get_partition(self.rk, topic.as_ptr(), source.partition);
+            if !partition.is_null() {
+                sys::rd_kafka_queue_forward(partition, queue.0);
+                sys::rd_kafka_queue_destroy(partition);
+            }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Everything that touches librdkafka. `unsafe` lives in this folder and nowhere else.
+//!
+//! ksem owns its `rd_kafka_t`: the safe wrappers cost up to 100 ms a flush, cannot fetch batches,
+//! and have no interceptors. Topics and metadata go through the `rdkafka` crate (`admin`).
+
+pub(crate) mod admin;
+mod client;
+pub(crate) mod consumer;
+mod errors;
+mod group;
+mod interceptors;
+mod list;
+pub(crate) mod message;
+pub(crate) mod producer;
+pub(crate) mod ports;
+
+pub(crate) use consumer::{Bell, Consumer, GroupEvents};
+pub(crate) use group::GroupMetadata;

@@ -1,0 +1,196 @@
+//! A lane's ports on real Kafka: its producers, and the group through the shared consumer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::Guarantee;
+use crate::batch::Batch;
+use crate::config::librdkafka::{Role, producer_properties};
+use crate::discipline::{Fault, Landed};
+use crate::engine::ports::{Delivered, Failure, Ports, Sent};
+use crate::engine::shared::Shared;
+use crate::error::{Code, Error};
+use crate::kafka::group;
+use crate::kafka::producer::Producer;
+use crate::metrics::Counters;
+use crate::output::Output;
+
+/// The producers of one lane. Each is made when its guarantee is first asked for.
+pub(crate) struct KafkaPorts {
+    shared: Arc<Shared>,
+    lane: usize,
+    at_most_once: Option<Producer>,
+    at_least_once: Option<Producer>,
+    exactly_once: Option<Producer>,
+}
+
+/// How long one request to the group's coordinator may take before it is asked again.
+const GROUP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the transaction coordinator may take at the start.
+const INIT_TIMEOUT: Duration = Duration::from_secs(8);
+
+impl KafkaPorts {
+    pub(crate) fn new(shared: Arc<Shared>, lane: usize) -> Self {
+        Self { shared, lane, at_most_once: None, at_least_once: None, exactly_once: None }
+    }
+
+    /// Makes the guarantee's producer, so that the first batch does not wait for it.
+    pub(crate) fn prepare(&mut self, guarantee: Guarantee) -> Result<(), Failure> {
+        if self.slot(guarantee).is_none() {
+            *self.slot(guarantee) = Some(self.open(guarantee)?);
+        }
+        Ok(())
+    }
+
+    fn slot(&mut self, guarantee: Guarantee) -> &mut Option<Producer> {
+        match guarantee {
+            Guarantee::AtMostOnce => &mut self.at_most_once,
+            Guarantee::AtLeastOnce => &mut self.at_least_once,
+            Guarantee::ExactlyOnce => &mut self.exactly_once,
+        }
+    }
+
+    fn open(&self, guarantee: Guarantee) -> Result<Producer, Failure> {
+        let Shared { config, identity, .. } = &*self.shared;
+        let id = identity.transactional_id(&config.group, self.lane);
+        let role = match guarantee {
+            Guarantee::AtMostOnce => Role::AtMostOnce,
+            Guarantee::AtLeastOnce => Role::AtLeastOnce,
+            Guarantee::ExactlyOnce => Role::Transactional { id: &id },
+        };
+        let permanent = |error| Failure::new(Fault::Permanent, error);
+        let producer = Producer::open(&producer_properties(config, role)).map_err(permanent)?;
+        if guarantee == Guarantee::ExactlyOnce {
+            producer.init_transactions(INIT_TIMEOUT)?;
+        }
+        Ok(producer)
+    }
+
+    fn transactional(&self) -> Result<&Producer, Failure> {
+        self.exactly_once.as_ref().ok_or_else(|| {
+            Failure::new(Fault::Fatal, Error::new(Code::TransactionFailed, "the lane has no transactional producer"))
+        })
+    }
+
+    fn mine(&self, batch: &Batch) -> Failure {
+        let error = Error::new(Code::PartitionRevoked, "a partition of the batch is no longer this member's");
+        Failure::new(Fault::Revoked, error.with("batch", batch.content.describe()))
+    }
+
+    /// Returns the proof that a newer run of this instance exists, if there is one. Being fenced
+    /// is none: a transaction that timed out looks the same to its producer.
+    fn successor(&self) -> Option<String> {
+        let Shared { config, identity, assignment, .. } = &*self.shared;
+        let consumer = self.shared.consumer().ok()?;
+        if consumer.client().fatal().is_some() {
+            return Some("the group gave this member's place to a newer one".into());
+        }
+        let timeout = Duration::from_secs(5);
+        if group::replaced(consumer.client(), &config.group, identity.instance(), timeout) == Some(true) {
+            return Some("another member of the group has this instance id".into());
+        }
+        let committed = consumer.committed(&assignment.owned(), timeout).unwrap_or_default();
+        let marks = committed.into_iter().filter_map(|item| item.metadata);
+        marks.into_iter().find(|mark| identity.is_superseded_by(mark)).map(|_| {
+            "a newer run of this instance has committed offsets".into()
+        })
+    }
+}
+
+impl Ports for KafkaPorts {
+    fn commit_offsets(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let gate = self.shared.assignment.gate();
+        if !gate.covers(&batch.content) {
+            return Err(self.mine(batch));
+        }
+        let consumer = self.shared.consumer().map_err(|error| Failure::new(Fault::Permanent, error))?;
+        let result = consumer.commit(&batch.offsets(), &self.shared.mark, GROUP_TIMEOUT);
+        result.map_err(|mut failure| {
+            // What the group refuses now may be this member's again after the rebalance: the gate
+            // decides when the step is repeated.
+            if failure.fault == Fault::Revoked && failure.error.code() == Code::PartitionRevoked {
+                failure.fault = Fault::Transient;
+            }
+            failure
+        })
+    }
+
+    fn begin_transaction(&mut self) -> Result<(), Failure> {
+        self.prepare(Guarantee::ExactlyOnce)?;
+        self.transactional()?.begin()
+    }
+
+    fn produce(&mut self, guarantee: Guarantee, batch: &Batch, output: &Output) -> Result<Delivered, Failure> {
+        self.prepare(guarantee)?;
+        match self.slot(guarantee) {
+            Some(producer) => producer.produce(Some(batch), output),
+            None => Ok(Delivered::default()),
+        }
+    }
+
+    fn send_offsets(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let gate = self.shared.assignment.gate();
+        let (true, Some(metadata)) = (gate.covers(&batch.content), gate.metadata()) else {
+            return Err(self.mine(batch));
+        };
+        let result = self.transactional()?.send_offsets(&batch.offsets(), &self.shared.mark, &metadata);
+        if result.as_ref().is_err_and(|failure| failure.error.code() == Code::PartitionRevoked) {
+            self.shared.metadata_is_stale.store(true, Ordering::SeqCst);
+        }
+        result
+    }
+
+    fn commit_transaction(&mut self) -> Result<Sent, Failure> {
+        self.transactional()?.commit()
+    }
+
+    fn abort_transaction(&mut self) -> Result<Sent, Failure> {
+        Counters::add(&self.shared.counters.transactions_aborted, 1);
+        self.transactional()?.abort()
+    }
+
+    fn rebuild_producer(&mut self, guarantee: Guarantee) -> Result<(), Failure> {
+        if guarantee == Guarantee::ExactlyOnce {
+            if let Some(proof) = self.successor() {
+                let error = Error::new(
+                    Code::ProducerFenced,
+                    "a newer instance with the same instance id is running, so this one stops; give every \
+                     running instance its own `transactions.instance_id`",
+                );
+                return Err(Failure::new(Fault::Fenced, error.with("proof", proof)));
+            }
+        }
+        Counters::add(&self.shared.counters.producers_rebuilt, 1);
+        // The old one goes first: two producers of one id would fence each other.
+        *self.slot(guarantee) = None;
+        let producer = self.open(guarantee).map_err(|mut failure| {
+            // Fenced while initialising means that somebody else initialised at the same time:
+            // the next try looks for the proof again.
+            if matches!(failure.fault, Fault::Fenced | Fault::Abortable) {
+                failure.fault = Fault::Transient;
+            }
+            failure
+        })?;
+        *self.slot(guarantee) = Some(producer);
+        Ok(())
+    }
+
+    fn read_committed(&mut self, batch: &Batch) -> Result<Landed, Failure> {
+        let consumer = self.shared.consumer().map_err(|error| Failure::new(Fault::Permanent, error))?;
+        let offsets = batch.offsets();
+        let partitions: Vec<_> = offsets.iter().map(|(source, _)| source.clone()).collect();
+        let committed = consumer.committed(&partitions, GROUP_TIMEOUT)?;
+        let behind = committed.iter().zip(&offsets).filter(|(item, (_, next))| item.offset >= next.offset).count();
+        match behind {
+            0 => Ok(Landed::NotApplied),
+            all if all == offsets.len() => Ok(Landed::Applied),
+            // The transaction is atomic, so somebody else moved some of the partitions.
+            _ => Err(self.mine(batch)),
+        }
+    }
+
+    fn wait(&mut self, time: Duration) -> bool {
+        self.shared.wait(time)
+    }
+}

@@ -1,0 +1,34 @@
+//! At-most-once, at-least-once and exactly-once read-process-write for Kafka.
+//!
+//! A [`Pipeline`] reads batches from Kafka topics, hands them to a handler and writes what the
+//! handler sends, under the [`Guarantee`] that the caller names. A guarantee is never silently
+//! weakened: where the cluster or the configuration can't give it, the call fails with an
+//! [`Error`] that says what to set.
+
+mod attempt;
+mod batch;
+pub mod config;
+pub mod discipline;
+mod engine;
+pub mod error;
+mod guarantee;
+mod kafka;
+mod metrics;
+mod output;
+mod pipeline;
+mod progress;
+mod publish;
+mod record;
+
+pub use attempt::Attempt;
+pub use batch::Batch;
+pub use config::Config;
+pub use engine::lane::HandlerResult;
+pub use error::{Error, Result};
+pub use guarantee::{Guarantee, UnknownGuarantee};
+pub use kafka::admin::{Admin, TopicInfo};
+pub use metrics::{Applied, Metrics, Report};
+pub use output::{Output, OutputRecord};
+pub use pipeline::{Pipeline, Stopper, Until};
+pub use publish::Publisher;
+pub use record::{Header, Position, Record, TopicPartition};
