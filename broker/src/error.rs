@@ -7,7 +7,9 @@ use std::io;
 #[non_exhaustive]
 pub enum BrokerError {
     /// Another process, or another broker in this one, listens there already.
-    #[error("cannot listen on {address}: the address is already in use; stop what listens there, or take port 0 for any free port")]
+    #[error(
+        "cannot listen on {address}: the address is already in use; stop what listens there, or take port 0 for any free port"
+    )]
     AddressInUse {
         /// The address that was asked for.
         address: String,
@@ -47,7 +49,10 @@ impl BrokerError {
                 address,
                 reason: "no network interface of this machine has that address".to_owned(),
             },
-            _ => Self::Other { address, reason: error.to_string() },
+            _ => Self::Other {
+                address,
+                reason: error.to_string(),
+            },
         }
     }
 }

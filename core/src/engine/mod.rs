@@ -10,3 +10,5 @@ pub(crate) mod identity;
 pub(crate) mod lane;
 pub(crate) mod ports;
 pub(crate) mod shared;
+#[cfg(test)]
+mod simulation;

@@ -12,14 +12,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use krafka::admin::{DescribeClusterOptions, DescribeTransactionsOptions, ListConsumerGroupOffsetsOptions};
+use krafka::admin::{
+    DescribeClusterOptions, DescribeTransactionsOptions, ListConsumerGroupOffsetsOptions,
+};
 use tempfile::TempDir;
 
 use crate::client;
 use crate::jars;
 use crate::ports::Port;
-pub use node::Node;
 use node::Launch;
+pub use node::Node;
 use properties::Addresses;
 
 /// How long a cluster may take until it serves.
@@ -46,12 +48,21 @@ pub struct ClusterConfig {
 impl ClusterConfig {
     /// One node.
     pub fn one() -> Self {
-        Self { nodes: 1, properties: Vec::new(), auto_create_topics: false, proxies: Vec::new(), heap_mb: None }
+        Self {
+            nodes: 1,
+            properties: Vec::new(),
+            auto_create_topics: false,
+            proxies: Vec::new(),
+            heap_mb: None,
+        }
     }
 
     /// Three nodes.
     pub fn three() -> Self {
-        Self { nodes: 3, ..Self::one() }
+        Self {
+            nodes: 3,
+            ..Self::one()
+        }
     }
 
     /// Sets a server property on every node.
@@ -97,7 +108,11 @@ impl Cluster {
     ///
     /// When Java or Kafka's jars are not there, or a node does not start; the error then holds the end of its log.
     pub fn start(config: &ClusterConfig) -> Result<Self> {
-        ensure!(matches!(config.nodes, 1 | 3), "a cluster has 1 or 3 nodes, not {}", config.nodes);
+        ensure!(
+            matches!(config.nodes, 1 | 3),
+            "a cluster has 1 or 3 nodes, not {}",
+            config.nodes
+        );
         ensure!(
             config.proxies.is_empty() || config.proxies.len() == config.nodes,
             "{} proxies for {} nodes",
@@ -106,7 +121,10 @@ impl Cluster {
         );
         jars::check_java()?;
         let jars = jars::folder()?;
-        let folder = tempfile::Builder::new().prefix("ksem-kafka-").tempdir().context("a temporary folder")?;
+        let folder = tempfile::Builder::new()
+            .prefix("ksem-kafka-")
+            .tempdir()
+            .context("a temporary folder")?;
         let mut ports = Vec::new();
         let mut addresses = Vec::new();
         let mut reserve = || -> Result<u16> {
@@ -118,25 +136,40 @@ impl Cluster {
                 Some(proxy) => Some((reserve()?, *proxy)),
                 None => None,
             };
-            addresses.push(Addresses { broker: reserve()?, controller: reserve()?, proxied });
+            addresses.push(Addresses {
+                broker: reserve()?,
+                controller: reserve()?,
+                proxied,
+            });
         }
         let nodes = launch(config, &jars, folder.path(), &addresses)?;
         let list = |port: &dyn Fn(&Addresses) -> u16| -> Vec<String> {
-            addresses.iter().map(|node| format!("127.0.0.1:{}", port(node))).collect()
+            addresses
+                .iter()
+                .map(|node| format!("127.0.0.1:{}", port(node)))
+                .collect()
         };
         let proxied = (!config.proxies.is_empty()).then(|| Proxied {
             bootstrap: list(&|node| node.proxied.map_or(0, |(_, proxy)| proxy)).join(","),
             behind: list(&|node| node.proxied.map_or(0, |(listen, _)| listen)),
         });
         let bootstrap = list(&|node| node.broker).join(",");
-        let cluster = Self { nodes, bootstrap, proxied, folder, _ports: ports };
+        let cluster = Self {
+            nodes,
+            bootstrap,
+            proxied,
+            folder,
+            _ports: ports,
+        };
         cluster.wait_until_ready()?;
         Ok(cluster)
     }
 
     /// What clients under test connect to: the proxies, if there are any.
     pub fn bootstrap(&self) -> &str {
-        self.proxied.as_ref().map_or(&self.bootstrap, |proxied| &proxied.bootstrap)
+        self.proxied
+            .as_ref()
+            .map_or(&self.bootstrap, |proxied| &proxied.bootstrap)
     }
 
     /// The nodes themselves, past any proxy. Assertions read here.
@@ -174,12 +207,20 @@ impl Cluster {
         ensure!(!alive.is_empty(), "no node is alive\n{}", self.logs());
         let deadline = Instant::now() + START;
         loop {
-            let Err(error) = client::wait(probe(&self.bootstrap, alive.len())) else { return Ok(()) };
+            let Err(error) = client::wait(probe(&self.bootstrap, alive.len())) else {
+                return Ok(());
+            };
             if let Some(dead) = alive.iter().find(|node| !node.is_alive()) {
-                bail!("the node at {} ended by itself:\n{}", dead.address(), dead.log_tail());
+                bail!(
+                    "the node at {} ended by itself:\n{}",
+                    dead.address(),
+                    dead.log_tail()
+                );
             }
             if Instant::now() >= deadline {
-                return Err(error).with_context(|| format!("Kafka did not serve within {START:?}\n{}", self.logs()));
+                return Err(error).with_context(|| {
+                    format!("Kafka did not serve within {START:?}\n{}", self.logs())
+                });
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -196,23 +237,40 @@ impl Cluster {
 }
 
 /// Formats the nodes' data folders and starts the nodes.
-fn launch(config: &ClusterConfig, jars: &Path, folder: &Path, addresses: &[Addresses]) -> Result<Vec<Node>> {
-    let heap_mb = config.heap_mb.unwrap_or(if config.nodes == 1 { 512 } else { 384 });
+fn launch(
+    config: &ClusterConfig,
+    jars: &Path,
+    folder: &Path,
+    addresses: &[Addresses],
+) -> Result<Vec<Node>> {
+    let heap_mb = config
+        .heap_mb
+        .unwrap_or(if config.nodes == 1 { 512 } else { 384 });
     let data = |index: usize| folder.join(format!("data-{index}"));
     let mut starting = Vec::new();
     for (index, node) in addresses.iter().enumerate() {
         let properties = folder.join(format!("node-{index}.properties"));
         let text = properties::text(config, addresses, index, &data(index));
-        fs::write(&properties, text).with_context(|| format!("writing {}", properties.display()))?;
+        fs::write(&properties, text)
+            .with_context(|| format!("writing {}", properties.display()))?;
         let log = folder.join(format!("node-{index}.log"));
-        let launch = Launch { jars: PathBuf::from(jars), properties, log, heap_mb, quick_start: config.nodes > 1 };
+        let launch = Launch {
+            jars: PathBuf::from(jars),
+            properties,
+            log,
+            heap_mb,
+            quick_start: config.nodes > 1,
+        };
         starting.push((launch, format!("127.0.0.1:{}", node.broker)));
     }
     format(&starting[0].0)?;
     for index in 1..config.nodes {
         copy_format(&data(0), &data(index), index).context("preparing a data folder")?;
     }
-    starting.into_iter().map(|(launch, address)| Node::start(launch, address)).collect()
+    starting
+        .into_iter()
+        .map(|(launch, address)| Node::start(launch, address))
+        .collect()
 }
 
 /// Makes a node's data folder from the first node's: formatting takes Java 1.5 seconds, and only two lines differ.
@@ -226,16 +284,19 @@ fn copy_format(from: &Path, to: &Path, index: usize) -> io::Result<()> {
         }
     }
     let meta = fs::read_to_string(from.join(META))?;
-    let mut copy = String::new();
-    for line in meta.lines() {
-        match line.split_once('=') {
-            Some(("node.id", _)) => copy.push_str(&format!("node.id={}", index + 1)),
-            // An id of 16 bytes in base64. It has to differ from the other nodes', and may not begin with a dash.
-            Some(("directory.id", id)) => copy.push_str(&format!("directory.id={}{}", ["B", "C"][index - 1], &id[1..])),
-            _ => copy.push_str(line),
+    let lines = meta.lines().map(|line| match line.split_once('=') {
+        Some(("node.id", _)) => format!("node.id={}\n", index + 1),
+        // Sixteen bytes in base64 that have to differ from every other node's, so another first letter does.
+        Some(("directory.id", id)) => {
+            let letter = ['B', 'C', 'D']
+                .into_iter()
+                .filter(|c| !id.starts_with(*c))
+                .nth(index - 1);
+            format!("directory.id={}{}\n", letter.unwrap_or('E'), &id[1..])
         }
-        copy.push('\n');
-    }
+        _ => format!("{line}\n"),
+    });
+    let copy: String = lines.collect();
     fs::write(to.join(META), copy)
 }
 
@@ -263,14 +324,29 @@ async fn probe(bootstrap: &str, nodes: usize) -> Result<()> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let kafka = client::connect(bootstrap).await?;
     let admin = kafka.admin();
-    let cluster = admin.describe_cluster(DescribeClusterOptions::default().timeout(PATIENCE)).await?;
-    ensure!(cluster.brokers.len() >= nodes, "{} of {nodes} nodes serve", cluster.brokers.len());
+    let cluster = admin
+        .describe_cluster(DescribeClusterOptions::default().timeout(PATIENCE))
+        .await?;
+    ensure!(
+        cluster.brokers.len() >= nodes,
+        "{} of {nodes} nodes serve",
+        cluster.brokers.len()
+    );
     let options = ListConsumerGroupOffsetsOptions::default().timeout(PATIENCE);
-    admin.list_consumer_group_offsets("ksem-testkit-probe", options).await.context("the group coordinator")?;
+    admin
+        .list_consumer_group_offsets("ksem-testkit-probe", options)
+        .await
+        .context("the group coordinator")?;
     let options = DescribeTransactionsOptions::default().timeout(PATIENCE);
-    for (_, result) in admin.describe_transactions(["ksem-testkit-probe"], options).await? {
+    for (_, result) in admin
+        .describe_transactions(["ksem-testkit-probe"], options)
+        .await?
+    {
         match result {
-            Err(krafka::KrafkaError::Broker { code: krafka::error::ErrorCode::TransactionalIdNotFound, .. }) => {}
+            Err(krafka::KrafkaError::Broker {
+                code: krafka::error::ErrorCode::TransactionalIdNotFound,
+                ..
+            }) => {}
             other => drop(other.context("the transaction coordinator")?),
         }
     }

@@ -66,7 +66,10 @@ impl Launch {
 
     fn spawn(&self) -> Result<Running> {
         let mut command = self.java(self.heap_mb);
-        command.extend(["kafka.Kafka".to_owned(), self.properties.display().to_string()]);
+        command.extend([
+            "kafka.Kafka".to_owned(),
+            self.properties.display().to_string(),
+        ]);
         let mut wrapper = Command::new("sh")
             .args(["-c", WATCHDOG, "sh"])
             .arg(&self.log)
@@ -78,7 +81,9 @@ impl Launch {
             .context("starting sh")?;
         let mut line = String::new();
         let stdout = wrapper.stdout.take().context("sh has no standard output")?;
-        BufReader::new(stdout).read_line(&mut line).context("reading Java's process id")?;
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .context("reading Java's process id")?;
         let pid = line.trim().parse().ok().and_then(Pid::from_raw);
         let pid = pid.with_context(|| format!("sh gave {line:?} for Java's process id"))?;
         Ok(Running { wrapper, pid })
@@ -98,13 +103,19 @@ impl Running {
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
-        kill_process(self.pid, signal).with_context(|| format!("sending {signal:?} to {}", self.pid.as_raw_nonzero()))
+        kill_process(self.pid, signal)
+            .with_context(|| format!("sending {signal:?} to {}", self.pid.as_raw_nonzero()))
     }
 
     fn wait(&mut self, limit: Duration) -> Result<bool> {
         let deadline = Instant::now() + limit;
         loop {
-            if self.wrapper.try_wait().context("waiting for a node")?.is_some() {
+            if self
+                .wrapper
+                .try_wait()
+                .context("waiting for a node")?
+                .is_some()
+            {
                 return Ok(true);
             }
             if Instant::now() >= deadline {
@@ -126,7 +137,11 @@ pub struct Node {
 impl Node {
     pub(super) fn start(launch: Launch, address: String) -> Result<Self> {
         let running = launch.spawn()?;
-        Ok(Self { launch, address, running: Mutex::new(Some(running)) })
+        Ok(Self {
+            launch,
+            address,
+            running: Mutex::new(Some(running)),
+        })
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
@@ -157,10 +172,15 @@ impl Node {
     /// When the system refuses.
     pub fn kill(&self) -> Result<()> {
         let mut running = self.running();
-        let Some(node) = running.as_mut() else { return Ok(()) };
+        let Some(node) = running.as_mut() else {
+            return Ok(());
+        };
         if node.is_alive() {
             node.signal(Signal::KILL)?;
-            ensure!(node.wait(Duration::from_secs(10))?, "a killed node did not end");
+            ensure!(
+                node.wait(Duration::from_secs(10))?,
+                "a killed node did not end"
+            );
         }
         *running = None;
         Ok(())
@@ -173,7 +193,9 @@ impl Node {
     /// When it does not end in time; it is killed then.
     pub fn stop(&self) -> Result<()> {
         let mut running = self.running();
-        let Some(node) = running.as_mut() else { return Ok(()) };
+        let Some(node) = running.as_mut() else {
+            return Ok(());
+        };
         if node.is_alive() {
             // A paused process would not see the request to end.
             node.signal(Signal::CONT)?;
@@ -182,7 +204,10 @@ impl Node {
                 node.signal(Signal::KILL)?;
                 node.wait(Duration::from_secs(10))?;
                 *running = None;
-                bail!("the node at {} did not shut down within {STOP:?}, so it was killed", self.address);
+                bail!(
+                    "the node at {} did not shut down within {STOP:?}, so it was killed",
+                    self.address
+                );
             }
         }
         *running = None;
