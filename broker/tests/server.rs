@@ -120,7 +120,10 @@ fn a_hundred_clients_come_and_go() {
     for round in 0..5u32 {
         let clients: Vec<_> = (0..20).map(|_| producer(&broker)).collect();
         for (n, client) in clients.iter().enumerate() {
-            send(client, "t", n as i32 % 4, [round]);
+            common::enqueue(client, "t", n as i32 % 4, [round]);
+        }
+        for client in &clients {
+            client.flush(WAIT).expect("flush");
         }
     }
     let total: i64 = (0..4).filter_map(|p| broker.end_offset("t", p)).sum();

@@ -5,7 +5,8 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{
-    WAIT, broker, client, read, read_nothing, send, subscribed, transactional, value, values,
+    WAIT, broker, client, enqueue, read, read_nothing, send, subscribed, transactional, value,
+    values,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, Producer};
@@ -151,9 +152,11 @@ fn several_producers_commit_at_once_on_many_partitions() {
                     producer.begin_transaction().expect("begin");
                     for partition in 0..24 {
                         let first = (lane * 10 + round) * 240 + partition * 10;
-                        send(&producer, "out", partition as i32, first..first + 10);
+                        enqueue(&producer, "out", partition as i32, first..first + 10);
                     }
                     if round == 3 {
+                        // An abort throws away what was not sent yet.
+                        producer.flush(WAIT).expect("flush");
                         producer.abort_transaction(WAIT).expect("abort");
                     } else {
                         producer.commit_transaction(WAIT).expect("commit");

@@ -27,6 +27,7 @@ pub use engine::lane::HandlerResult;
 pub use error::{Error, Result};
 pub use guarantee::{Guarantee, UnknownGuarantee};
 pub use kafka::admin::{Admin, TopicInfo};
+pub use kafka::tail::{Isolation, Seen, Tail, TailOptions, TransactionWriter};
 pub use metrics::{Applied, Metrics, Report};
 pub use output::{Output, OutputRecord};
 pub use pipeline::{Pipeline, Stopper, Until};

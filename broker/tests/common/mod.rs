@@ -56,7 +56,8 @@ pub fn consumer(broker: &EmbeddedBroker, group: &str, isolation: &str) -> BaseCo
         .expect("a consumer")
 }
 
-pub fn send(
+/// Queues records without waiting for their delivery.
+pub fn enqueue(
     producer: &BaseProducer,
     topic: &str,
     partition: i32,
@@ -78,6 +79,16 @@ pub fn send(
             record = returned;
         }
     }
+}
+
+/// Sends records and waits for their delivery, which takes up to 100 ms in this wrapper of librdkafka.
+pub fn send(
+    producer: &BaseProducer,
+    topic: &str,
+    partition: i32,
+    values: impl IntoIterator<Item = u32>,
+) {
+    enqueue(producer, topic, partition, values);
     producer.flush(WAIT).expect("flush");
 }
 

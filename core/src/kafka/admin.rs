@@ -56,7 +56,7 @@ pub struct Admin {
 
 /// Remembers why connections fail, so that a time-out's error can say so.
 #[derive(Clone, Default)]
-struct Watch(Arc<Mutex<Option<(RDKafkaErrorCode, String)>>>);
+pub(super) struct Watch(Arc<Mutex<Option<(RDKafkaErrorCode, String)>>>);
 
 impl ClientContext for Watch {
     fn error(&self, error: KafkaError, reason: &str) {
@@ -151,7 +151,10 @@ impl Admin {
     }
 
     /// Makes sure that an output topic exists: the broker creates it if it is set up to.
-    pub(crate) fn ensure_output(&self, name: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// `output_topic_missing` where it does not; `broker_unavailable`, `not_authorized`.
+    pub fn ensure_output(&self, name: &str) -> Result<()> {
         if self.topic(name)?.is_some() {
             return Ok(());
         }
@@ -217,7 +220,7 @@ impl Admin {
     }
 }
 
-fn client<T: FromClientConfigAndContext<Watch>>(config: &ClientConfig, watch: &Watch) -> Result<T> {
+pub(super) fn client<T: FromClientConfigAndContext<Watch>>(config: &ClientConfig, watch: &Watch) -> Result<T> {
     config.create_with_context(watch.clone()).map_err(|error| {
         // The value that librdkafka quotes may be a secret.
         let text = match error {

@@ -13,6 +13,7 @@ mod list;
 pub(crate) mod message;
 pub(crate) mod producer;
 pub(crate) mod ports;
+pub(crate) mod tail;
 
 pub(crate) use consumer::{Bell, Consumer, GroupEvents};
 pub(crate) use group::GroupMetadata;
