@@ -201,8 +201,7 @@ impl Pipeline {
             let lanes: Vec<_> = self.lanes.iter().map(|lane| scope.spawn(move || work(lane))).collect();
             while !self.shared.is_stopping() {
                 thread::sleep(Duration::from_millis(50));
-                let idle = self.lanes.iter().all(|lane| lane.is_idle());
-                if caught_up.as_mut().is_some_and(|target| idle && target.is_reached(&self.shared)) {
+                if caught_up.as_mut().is_some_and(|target| target.is_reached(&self.shared)) {
                     self.shared.drain();
                 }
             }

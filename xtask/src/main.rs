@@ -1,2 +1,57 @@
-//! xtask
-fn main() {}
+//! The project's own tasks. People and CI call the same ones.
+
+mod lint;
+mod needs;
+mod parts;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// ksem's own tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Formatting, clippy, and the rules that are the project's own
+    Lint,
+    /// Every test, real Kafka included; installs what it needs
+    Test {
+        /// Only the parts whose name contains this
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// ksem against its peers, on one real node; arguments go to ksem-bench
+    Bench {
+        /// As `ksem-bench --help` says
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Lint => lint::run(),
+        Task::Test { only } => test::run(only.as_deref()),
+        Task::Bench { args } => bench(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(args: &[String]) -> anyhow::Result<()> {
+    needs::provide(&needs::FOR_KAFKA)?;
+    let mut command = parts::cargo(&["run", "--release", "--quiet", "--package", "ksem-bench", "--"]);
+    parts::succeed(command.args(args))
+}

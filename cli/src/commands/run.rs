@@ -63,7 +63,12 @@ pub(crate) fn run(args: Args, quiet: bool) -> Done {
     let guarantee = config.guarantee;
     let pipeline = Pipeline::open(config)?;
     let stopper = pipeline.stopper();
-    signals::on_stop(move || stopper.stop())?;
+    // A little more than the pipeline itself takes to give up.
+    let deadline = Duration::from_millis(pipeline.config().shutdown.deadline_ms) + Duration::from_secs(2);
+    signals::on_stop(move || {
+        stopper.stop();
+        signals::exit_after(deadline);
+    })?;
     let until = if args.until_caught_up { Until::CaughtUp } else { Until::Stopped };
     let watch = Watch { metrics_json: args.metrics_json.as_deref(), quiet, guarantee };
     let result = watch.during(&pipeline, || pipeline.run_until(until, |batch, output| handler(batch, output)));

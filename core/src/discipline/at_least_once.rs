@@ -29,7 +29,11 @@ impl Discipline for AtLeastOnce {
             (Step::Produce, Signal::Done) => Do(Step::CommitOffsets),
             (Step::CommitOffsets, Signal::Done) => Finish(Outcome::Applied),
             (Step::Handle, Signal::Failed(Fault::Handler)) => Finish(Outcome::HandlerFailed),
-            (Step::Produce, Signal::Failed(Fault::Fatal)) => Do(Step::RebuildProducer),
+            // An idempotent producer has no successor: fenced means that the broker forgot it.
+            (Step::Produce, Signal::Failed(Fault::Fatal | Fault::Fenced))
+            | (Step::RebuildProducer, Signal::Failed(Fault::Transient | Fault::Unknown | Fault::Fatal)) => {
+                Do(Step::RebuildProducer)
+            }
             (Step::Produce, Signal::Failed(Fault::Transient | Fault::Abortable | Fault::Unknown))
             | (Step::RebuildProducer, Signal::Done) => Finish(Outcome::Retry),
             // Everything is acknowledged: only the commit is repeated, not the work.

@@ -60,7 +60,7 @@ impl Lane {
 
     /// Makes the guarantee's producer.
     pub(crate) fn prepare(&self, guarantee: Guarantee) -> Result<()> {
-        self.ports.lock().prepare(guarantee).map_err(|failure| at_start(guarantee, failure.error))
+        self.ports.lock().prepare_patiently(guarantee).map_err(|failure| at_start(guarantee, failure.error))
     }
 
     /// Returns the next batch, or `None` if none came in time. One batch is out at a time.
@@ -189,8 +189,32 @@ impl Lane {
         }
         output.clear();
         tally.handled += 1;
+        let started = Instant::now();
         let handled = guarded(|| handler(batch, output));
-        drive.after_handler(handled, &mut *ports, probe, batch, output)
+        let mut ended = drive.after_handler(handled, &mut *ports, probe, batch, output);
+        if guarantee == Guarantee::ExactlyOnce && ended.outcome == Outcome::Retry {
+            self.blame_slowness(&mut ended, started.elapsed());
+        }
+        ended
+    }
+
+    /// A batch that takes longer than its transaction may would fail for ever: it counts as one
+    /// that the handler failed.
+    fn blame_slowness(&self, ended: &mut Ended, took: Duration) {
+        let allowed = Duration::from_millis(self.shared.config.transactions.timeout_ms);
+        if took >= allowed {
+            ended.outcome = Outcome::HandlerFailed;
+            let error = Error::new(
+                Code::TransactionTimedOut,
+                format!(
+                    "the batch took {:.1} s, longer than `transactions.timeout_ms` = {}; raise it, or make batches \
+                     smaller with `batch.max_records`",
+                    took.as_secs_f64(),
+                    allowed.as_millis()
+                ),
+            );
+            ended.failure = Some(error);
+        }
     }
 
     /// Decides what an attempt's end means for the batch; `None` makes another attempt.
@@ -251,8 +275,9 @@ impl Lane {
         let retry = &self.shared.config.retry;
         let cause = ended.failure.as_ref().map_or_else(String::new, |error| error.message().to_owned());
         if tally.failures >= retry.max_attempts {
+            let timed_out = ended.failure.as_ref().is_some_and(|error| error.code() == Code::TransactionTimedOut);
             let error = Error::new(
-                Code::HandlerFailed,
+                if timed_out { Code::TransactionTimedOut } else { Code::HandlerFailed },
                 format!(
                     "the handler failed {} times on the same batch, which is `retry.max_attempts`; nothing of it \
                      was applied and no committed offset has passed it: {cause}",

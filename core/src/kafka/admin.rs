@@ -145,9 +145,23 @@ impl Admin {
         found(metadata.topics(), name)
     }
 
-    /// Returns how many partitions a topic has.
+    /// Returns how many partitions a topic has. A broker that has just started may not know a
+    /// topic yet, so it is asked again before the answer counts.
     pub(crate) fn partitions(&self, name: &str) -> Result<Option<usize>> {
-        Ok(self.topic(name)?.map(|topic| topic.partitions.len()))
+        let until = Instant::now() + Duration::from_secs(2);
+        loop {
+            let topic = self.topic(name)?;
+            if topic.is_some() || Instant::now() >= until {
+                return Ok(topic.map(|topic| topic.partitions.len()));
+            }
+            std::thread::sleep(Duration::from_millis(250));
+        }
+    }
+
+    /// Returns whether transactions have worked here before. A cluster with too few brokers for
+    /// the replication of their log never creates it.
+    pub(crate) fn has_transactions(&self) -> bool {
+        self.topic("__transaction_state").is_ok_and(|topic| topic.is_some())
     }
 
     /// Makes sure that an output topic exists: the broker creates it if it is set up to.

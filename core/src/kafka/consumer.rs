@@ -191,10 +191,16 @@ impl Consumer {
     }
 
     fn group_error(&self, code: Kafka, text: &str) {
+        let refused = |ksem| self.rebalancer.failed(Error::new(ksem, text).with("kafka", errors::name(code)));
+        match code {
+            Kafka::RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL
+            | Kafka::RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT
+            | Kafka::RD_KAFKA_RESP_ERR_INVALID_GROUP_ID
+            | Kafka::RD_KAFKA_RESP_ERR_GROUP_MAX_SIZE_REACHED => return refused(Code::ConfigInvalid),
+            _ => {}
+        }
         match errors::classify(code).0 {
-            ksem @ (Code::NotAuthorized | Code::AuthenticationFailed) => {
-                self.rebalancer.failed(Error::new(ksem, text).with("kafka", errors::name(code)));
-            }
+            ksem @ (Code::NotAuthorized | Code::AuthenticationFailed) => refused(ksem),
             // A broker that has just started may not know the topic yet; librdkafka asks again.
             _ => tracing::warn!(code = errors::name(code), "the consumer reports: {text}"),
         }

@@ -19,8 +19,9 @@ unsafe impl Send for Message {}
 // SAFETY: as above.
 unsafe impl Sync for Message {}
 
-/// librdkafka parses headers when they are first asked for and stores them in the message.
-static HEADERS: Mutex<()> = Mutex::new(());
+/// librdkafka parses headers when they are first asked for and stores them in the message. One lock
+/// for each would be memory for nothing; one for all would hold the lanes up.
+static PARSING: [Mutex<()>; 64] = [const { Mutex::new(()) }; 64];
 
 impl Message {
     /// # Safety
@@ -66,7 +67,7 @@ unsafe fn view<'a>(start: *const std::ffi::c_void, len: usize) -> Option<&'a [u8
 
 impl HeaderSource for Message {
     fn for_each<'a>(&'a self, each: &mut dyn FnMut(Header<'a>)) {
-        let _parsing = HEADERS.lock();
+        let _parsing = PARSING[(self.0 as usize >> 6) % PARSING.len()].lock();
         let mut headers = std::ptr::null_mut();
         // SAFETY: the message is valid, the lock is held, and the headers live as long as it.
         unsafe {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Guarantee;
 use crate::batch::Batch;
@@ -11,6 +11,7 @@ use crate::discipline::{Fault, Landed};
 use crate::engine::ports::{Delivered, Failure, Ports, Sent};
 use crate::engine::shared::Shared;
 use crate::error::{Code, Error};
+use crate::kafka::admin::Admin;
 use crate::kafka::group;
 use crate::kafka::producer::Producer;
 use crate::metrics::Counters;
@@ -27,8 +28,10 @@ pub(crate) struct KafkaPorts {
 
 /// How long one request to the group's coordinator may take before it is asked again.
 const GROUP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the transaction coordinator may take at the start.
+/// How long the transaction coordinator may take to initialise a producer.
 const INIT_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long a cluster whose coordinators are moving is waited for at the start.
+const START_PATIENCE: Duration = Duration::from_secs(60);
 
 impl KafkaPorts {
     pub(crate) fn new(shared: Arc<Shared>, lane: usize) -> Self {
@@ -65,6 +68,22 @@ impl KafkaPorts {
             producer.init_transactions(INIT_TIMEOUT)?;
         }
         Ok(producer)
+    }
+
+    /// As [`prepare`](Self::prepare), at the start: waits for a coordinator that is only moving.
+    pub(crate) fn prepare_patiently(&mut self, guarantee: Guarantee) -> Result<(), Failure> {
+        let until = Instant::now() + START_PATIENCE;
+        loop {
+            let failure = match self.prepare(guarantee) {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
+            };
+            let moving = failure.fault == Fault::Transient && Admin::connect(&self.shared.config).is_ok_and(|admin| admin.has_transactions());
+            if !moving || Instant::now() >= until || self.shared.is_stopping() {
+                return Err(failure);
+            }
+            tracing::warn!(error = %failure.error, "the transaction coordinator does not answer yet");
+        }
     }
 
     fn transactional(&self) -> Result<&Producer, Failure> {

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers, Message};
@@ -110,7 +111,9 @@ impl Tail {
             properties.set(name, value);
         }
         // librdkafka assigns nothing without the name of a group, although it is not used.
-        properties.set("group.id", "ksem-tail").set("isolation.level", options.isolation.name()).set("log_level", "2");
+        properties.set("group.id", "ksem-tail").set("isolation.level", options.isolation.name());
+        // What a caller can act on becomes an error or a warning of ksem's own.
+        properties.set_log_level(RDKafkaLogLevel::Critical);
         let consumer: BaseConsumer<Watch> = client(&properties, &Watch::default())?;
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         let mut left = BTreeMap::new();

@@ -27,14 +27,18 @@ pub(super) fn all(broker: &EmbeddedBroker, records: u64, screen: &Screen) -> Don
         Guarantee::ALL.into_iter().flat_map(|g| crash_points(g).iter().map(move |point| (g, point))).collect();
     let state = tempfile::tempdir()?;
     let next = Mutex::new(rows.iter().enumerate());
-    let results: Mutex<Vec<(usize, Crash)>> = Mutex::default();
+    let results: Mutex<Vec<Option<Crash>>> = Mutex::new(vec![None; rows.len()]);
+    let shown = Mutex::new(0);
     let work = || -> Done {
         loop {
             let Some((index, (guarantee, point))) = next.lock().ok().and_then(|mut rows| rows.next()) else { return Ok(()) };
             let crash = one(broker, *guarantee, point, records, state.path())?;
-            screen.crash(&crash);
-            if let Ok(mut results) = results.lock() {
-                results.push((index, crash));
+            let (Ok(mut results), Ok(mut shown)) = (results.lock(), shown.lock()) else { return Ok(()) };
+            results[index] = Some(crash);
+            // In the order of the tables, as soon as a row and all before it are known.
+            while let Some(Some(crash)) = results.get(*shown) {
+                screen.crash(crash);
+                *shown += 1;
             }
         }
     };
@@ -44,9 +48,7 @@ pub(super) fn all(broker: &EmbeddedBroker, records: u64, screen: &Screen) -> Don
             worker.join().unwrap_or_else(|_| Err(Failure::internal("a thread of the demo panicked")))
         })
     })?;
-    let mut results = results.into_inner().unwrap_or_default();
-    results.sort_by_key(|(index, _)| *index);
-    Ok(results.into_iter().map(|(_, crash)| crash).collect())
+    Ok(results.into_inner().unwrap_or_default().into_iter().flatten().collect())
 }
 
 /// Returns whether every row kept its promise, and the loss and the repeat were really seen.
