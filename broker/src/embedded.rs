@@ -81,10 +81,7 @@ impl Builder {
         // Bound here, on the caller's thread, so that the error belongs to the caller and the port is known.
         let listening = address::bind(&self.listen, self.advertise.as_deref())?;
         let bootstrap = listening.bootstrap();
-        let other = |reason: String| BrokerError::Other {
-            address: self.listen.clone(),
-            reason,
-        };
+        let other = |reason: String| BrokerError::Other { address: self.listen.clone(), reason };
         let (started, outcome) = mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let settings = self.clone();
@@ -93,12 +90,7 @@ impl Builder {
             .spawn(move || run(&settings, listening, &started, stopped))
             .map_err(|error| other(format!("no thread for it: {error}")))?;
         match outcome.recv() {
-            Ok(Ok(shared)) => Ok(EmbeddedBroker {
-                bootstrap,
-                shared,
-                stop: Some(stop),
-                thread: Some(thread),
-            }),
+            Ok(Ok(shared)) => Ok(EmbeddedBroker { bootstrap, shared, stop: Some(stop), thread: Some(thread) }),
             Ok(Err(reason)) => Err(other(reason)),
             Err(_) => Err(other("its thread ended before it was up".to_owned())),
         }
@@ -146,12 +138,8 @@ fn run(
 
 /// Starts the broker behind the front, and teaches it what librdkafka needs.
 async fn prepare(settings: &Builder, listening: Listening) -> Result<(Front, Arc<Shared>), String> {
-    let broker = FakeBroker::start()
-        .await
-        .map_err(|error| error.to_string())?;
-    let inner = broker
-        .broker_addr(0)
-        .ok_or("the inner broker has no address")?;
+    let broker = FakeBroker::start().await.map_err(|error| error.to_string())?;
+    let inner = broker.broker_addr(0).ok_or("the inner broker has no address")?;
     // librdkafka speaks older versions than the ones that are advertised by default. The front rewrites EndTxn;
     // the handlers read the others' layouts already.
     broker.set_api_versions(ApiKey::EndTxn, 0, 5);
@@ -172,8 +160,7 @@ async fn prepare(settings: &Builder, listening: Listening) -> Result<(Front, Arc
         }
     });
     let shared = Arc::new(Shared::new(broker, inner));
-    let front =
-        Front::new(listening.listener, Arc::clone(&shared)).map_err(|error| error.to_string())?;
+    let front = Front::new(listening.listener, Arc::clone(&shared)).map_err(|error| error.to_string())?;
     Ok((front, shared))
 }
 

@@ -45,14 +45,10 @@ impl BrokerError {
         match error.kind() {
             io::ErrorKind::AddrInUse => Self::AddressInUse { address },
             io::ErrorKind::PermissionDenied => Self::PermissionDenied { address },
-            io::ErrorKind::AddrNotAvailable => Self::BadAddress {
-                address,
-                reason: "no network interface of this machine has that address".to_owned(),
-            },
-            _ => Self::Other {
-                address,
-                reason: error.to_string(),
-            },
+            io::ErrorKind::AddrNotAvailable => {
+                Self::BadAddress { address, reason: "no network interface of this machine has that address".to_owned() }
+            }
+            _ => Self::Other { address, reason: error.to_string() },
         }
     }
 }

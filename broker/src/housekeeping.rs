@@ -40,12 +40,7 @@ fn expired(shared: &Shared, open: &mut HashMap<String, (i16, Instant)>) -> Vec<S
         state.leave_group_members.clear();
         state.consumer_group_heartbeats.clear();
         state.share_session_closes.clear();
-        let is_open = |id: &String| {
-            state
-                .transactions
-                .get(id)
-                .is_some_and(BrokerTransaction::is_open)
-        };
+        let is_open = |id: &String| state.transactions.get(id).is_some_and(BrokerTransaction::is_open);
         open.retain(|id, _| is_open(id));
         ended.retain(|id, _| is_open(id));
         let mut expired = Vec::new();
@@ -55,8 +50,7 @@ fn expired(shared: &Shared, open: &mut HashMap<String, (i16, Instant)>) -> Vec<S
                 *seen = (txn.producer_epoch, now);
             }
             seen.1 = ended.get(id).map_or(seen.1, |at| seen.1.max(*at));
-            let timeout =
-                Duration::from_millis(u64::try_from(txn.transaction_timeout_ms).unwrap_or(0));
+            let timeout = Duration::from_millis(u64::try_from(txn.transaction_timeout_ms).unwrap_or(0));
             if now.duration_since(seen.1) >= timeout {
                 expired.push(id.clone());
             }

@@ -37,32 +37,19 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 #[test]
 fn topics_are_created_listed_and_deleted() {
     let broker = broker(&[("old", 2)]);
-    let admin: AdminClient<DefaultClientContext> =
-        client(&broker).create().expect("an admin client");
+    let admin: AdminClient<DefaultClientContext> = client(&broker).create().expect("an admin client");
     let options = AdminOptions::new().request_timeout(Some(WAIT));
     let topic = NewTopic::new("new", 3, TopicReplication::Fixed(1));
     let created = wait(admin.create_topics([&topic], &options)).expect("create");
     assert_eq!(created, [Ok("new".to_owned())]);
     let again = wait(admin.create_topics([&topic], &options)).expect("create");
-    assert_eq!(
-        again,
-        [Err((
-            "new".to_owned(),
-            RDKafkaErrorCode::TopicAlreadyExists
-        ))]
-    );
+    assert_eq!(again, [Err(("new".to_owned(), RDKafkaErrorCode::TopicAlreadyExists))]);
 
     let producer = producer(&broker);
     let topics = || {
-        let metadata = producer
-            .client()
-            .fetch_metadata(None, WAIT)
-            .expect("metadata");
-        let mut topics: Vec<_> = metadata
-            .topics()
-            .iter()
-            .map(|t| (t.name().to_owned(), t.partitions().len()))
-            .collect();
+        let metadata = producer.client().fetch_metadata(None, WAIT).expect("metadata");
+        let mut topics: Vec<_> =
+            metadata.topics().iter().map(|t| (t.name().to_owned(), t.partitions().len())).collect();
         topics.sort();
         topics
     };

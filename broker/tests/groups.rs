@@ -15,9 +15,7 @@ fn a_group_goes_on_from_its_committed_offset() {
     let consumer = subscribed(&broker, "g", "read_committed", &["in"]);
     read(&consumer, 10);
     let mut offsets = TopicPartitionList::new();
-    offsets
-        .add_partition_offset("in", 0, Offset::Offset(4))
-        .expect("offset");
+    offsets.add_partition_offset("in", 0, Offset::Offset(4)).expect("offset");
     consumer.commit(&offsets, CommitMode::Sync).expect("commit");
     drop(consumer);
     let consumer = subscribed(&broker, "g", "read_committed", &["in"]);
@@ -36,10 +34,7 @@ fn a_member_that_never_left_is_replaced_at_once() {
         let group = format!("g-{}", instance.unwrap_or("dynamic"));
         let member = || {
             let mut config = client(&broker);
-            config
-                .set("group.id", &group)
-                .set("auto.offset.reset", "earliest")
-                .set("enable.auto.commit", "false");
+            config.set("group.id", &group).set("auto.offset.reset", "earliest").set("enable.auto.commit", "false");
             if let Some(instance) = instance {
                 config.set("group.instance.id", instance);
             }
@@ -54,11 +49,7 @@ fn a_member_that_never_left_is_replaced_at_once() {
         let begun = Instant::now();
         let successor = member();
         assert_eq!(read(&successor, 20).len(), 20);
-        assert!(
-            begun.elapsed() < Duration::from_secs(5),
-            "took {:?}",
-            begun.elapsed()
-        );
+        assert!(begun.elapsed() < Duration::from_secs(5), "took {:?}", begun.elapsed());
     }
 }
 
@@ -89,15 +80,10 @@ fn an_offset_that_was_deleted_is_out_of_range() {
     }
     assert_eq!(broker.delete_records_before("in", 0, 6), Some(6));
     assert_eq!(broker.delete_records_before("in", 1, 6), None);
-    let consumer: BaseConsumer = client(&broker)
-        .set("group.id", "g")
-        .set("auto.offset.reset", "error")
-        .create()
-        .expect("a consumer");
+    let consumer: BaseConsumer =
+        client(&broker).set("group.id", "g").set("auto.offset.reset", "error").create().expect("a consumer");
     let mut position = TopicPartitionList::new();
-    position
-        .add_partition_offset("in", 0, Offset::Offset(2))
-        .expect("offset");
+    position.add_partition_offset("in", 0, Offset::Offset(2)).expect("offset");
     consumer.assign(&position).expect("assign");
     let deadline = Instant::now() + common::WAIT;
     let error = loop {
@@ -108,17 +94,8 @@ fn an_offset_that_was_deleted_is_out_of_range() {
             None => {}
         }
     };
-    assert_eq!(
-        error.rdkafka_error_code(),
-        Some(rdkafka::types::RDKafkaErrorCode::AutoOffsetReset),
-        "{error}"
-    );
-    assert_eq!(
-        consumer
-            .fetch_watermarks("in", 0, common::WAIT)
-            .expect("watermarks"),
-        (6, 10)
-    );
+    assert_eq!(error.rdkafka_error_code(), Some(rdkafka::types::RDKafkaErrorCode::AutoOffsetReset), "{error}");
+    assert_eq!(consumer.fetch_watermarks("in", 0, common::WAIT).expect("watermarks"), (6, 10));
     let consumer = subscribed(&broker, "fresh", "read_committed", &["in"]);
     assert_eq!(values(&read(&consumer, 4)), [6, 7, 8, 9]);
 }

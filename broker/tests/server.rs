@@ -15,12 +15,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 fn a_port_can_be_asked_for_is_refused_while_taken_and_free_afterwards() {
     let first = broker(&[]);
     let address = first.bootstrap().to_owned();
-    let again = || {
-        EmbeddedBroker::builder()
-            .listen(&address)
-            .topic("t", 1)
-            .start()
-    };
+    let again = || EmbeddedBroker::builder().listen(&address).topic("t", 1).start();
     let error = again().expect_err("it is taken");
     assert!(matches!(error, BrokerError::AddressInUse { .. }), "{error}");
     // A client that is still connected leaves the port in a state that must not matter.
@@ -29,20 +24,12 @@ fn a_port_can_be_asked_for_is_refused_while_taken_and_free_afterwards() {
     let second = again().expect("it is free again");
     assert_eq!(second.bootstrap(), address);
     send(&producer(&second), "t", 0, 0..1);
-    assert_eq!(
-        second.end_offset("t", 0),
-        Some(1),
-        "and nothing of the first broker is left"
-    );
+    assert_eq!(second.end_offset("t", 0), Some(1), "and nothing of the first broker is left");
 }
 
 #[test]
 fn every_interface_is_advertised_as_loopback() {
-    let broker = EmbeddedBroker::builder()
-        .listen("0.0.0.0:0")
-        .topic("t", 1)
-        .start()
-        .expect("start");
+    let broker = EmbeddedBroker::builder().listen("0.0.0.0:0").topic("t", 1).start().expect("start");
     assert!(broker.bootstrap().starts_with("127.0.0.1:"));
     send(&producer(&broker), "t", 0, 0..3);
     assert_eq!(broker.end_offset("t", 0), Some(3));
@@ -51,25 +38,16 @@ fn every_interface_is_advertised_as_loopback() {
 #[test]
 fn unknown_topics_are_created_by_producers_only() {
     let broker = broker(&[]);
-    let consumer = client(&broker)
-        .set("group.id", "g")
-        .create::<BaseConsumer>()
-        .expect("a consumer");
+    let consumer = client(&broker).set("group.id", "g").create::<BaseConsumer>().expect("a consumer");
     consumer.subscribe(&["fresh"]).expect("subscribe");
     let _ = consumer.poll(Duration::from_millis(300));
     assert_eq!(broker.end_offset("fresh", 0), None);
     let producer = producer(&broker);
-    producer
-        .send(BaseRecord::<str, str>::to("fresh").payload("x"))
-        .map_err(|(e, _)| e)
-        .expect("send");
+    producer.send(BaseRecord::<str, str>::to("fresh").payload("x")).map_err(|(e, _)| e).expect("send");
     producer.flush(WAIT).expect("flush");
     assert_eq!(broker.end_offset("fresh", 0), Some(1));
 
-    let strict = EmbeddedBroker::builder()
-        .auto_create_topics(false)
-        .start()
-        .expect("start");
+    let strict = EmbeddedBroker::builder().auto_create_topics(false).start().expect("start");
     let metadata = common::producer(&strict);
     let _ = metadata.client().fetch_metadata(Some("fresh"), WAIT);
     assert_eq!(strict.end_offset("fresh", 0), None);
@@ -78,10 +56,7 @@ fn unknown_topics_are_created_by_producers_only() {
 #[test]
 fn unacknowledged_produce_requests_get_no_reply() {
     let broker = broker(&[("t", 1)]);
-    let producer: BaseProducer = client(&broker)
-        .set("acks", "0")
-        .create()
-        .expect("a producer");
+    let producer: BaseProducer = client(&broker).set("acks", "0").create().expect("a producer");
     for n in 0..50 {
         send(&producer, "t", 0, [n]);
     }
@@ -148,9 +123,6 @@ fn a_long_log_is_read_in_small_replies() {
         .create()
         .expect("a consumer");
     consumer.subscribe(&["t"]).expect("subscribe");
-    assert_eq!(
-        values(&read(&consumer, COUNT as usize)),
-        (0..COUNT).collect::<Vec<_>>()
-    );
+    assert_eq!(values(&read(&consumer, COUNT as usize)), (0..COUNT).collect::<Vec<_>>());
     read_nothing(&consumer);
 }

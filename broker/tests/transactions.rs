@@ -4,10 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{
-    WAIT, broker, client, enqueue, read, read_nothing, send, subscribed, transactional, value,
-    values,
-};
+use common::{WAIT, broker, client, enqueue, read, read_nothing, send, subscribed, transactional, value, values};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -63,28 +60,16 @@ fn offsets_and_records_are_committed_together() {
 
     producer.begin_transaction().expect("begin");
     send(&producer, "out", 0, records.iter().map(value));
-    offsets
-        .add_partition_offset("in", 0, Offset::Offset(10))
-        .expect("offset");
-    producer
-        .send_offsets_to_transaction(&offsets, &metadata(), WAIT)
-        .expect("offsets");
+    offsets.add_partition_offset("in", 0, Offset::Offset(10)).expect("offset");
+    producer.send_offsets_to_transaction(&offsets, &metadata(), WAIT).expect("offsets");
     producer.abort_transaction(WAIT).expect("abort");
     assert_eq!(broker.committed_offset("g", "in", 0), None);
 
     producer.begin_transaction().expect("begin");
     send(&producer, "out", 0, 100..103);
-    offsets
-        .set_partition_offset("in", 0, Offset::Offset(3))
-        .expect("offset");
-    producer
-        .send_offsets_to_transaction(&offsets, &metadata(), WAIT)
-        .expect("offsets");
-    assert_eq!(
-        broker.committed_offset("g", "in", 0),
-        None,
-        "they wait for the commit"
-    );
+    offsets.set_partition_offset("in", 0, Offset::Offset(3)).expect("offset");
+    producer.send_offsets_to_transaction(&offsets, &metadata(), WAIT).expect("offsets");
+    assert_eq!(broker.committed_offset("g", "in", 0), None, "they wait for the commit");
     producer.commit_transaction(WAIT).expect("commit");
     assert_eq!(broker.committed_offset("g", "in", 0), Some(3));
     let reader = subscribed(&broker, "r", "read_committed", &["out"]);
@@ -101,21 +86,13 @@ fn a_member_that_takes_over_waits_for_pending_offsets() {
     let producer = transactional(&broker, "t");
     producer.begin_transaction().expect("begin");
     let mut offsets = TopicPartitionList::new();
-    offsets
-        .add_partition_offset("in", 0, Offset::Offset(7))
-        .expect("offset");
-    producer
-        .send_offsets_to_transaction(&offsets, &first.group_metadata().expect("metadata"), WAIT)
-        .expect("offsets");
+    offsets.add_partition_offset("in", 0, Offset::Offset(7)).expect("offset");
+    producer.send_offsets_to_transaction(&offsets, &first.group_metadata().expect("metadata"), WAIT).expect("offsets");
 
     let second = subscribed(&broker, "g", "read_committed", &["in"]);
     read_nothing(&second);
     producer.commit_transaction(WAIT).expect("commit");
-    assert_eq!(
-        values(&read(&second, 3)),
-        [7, 8, 9],
-        "and then starts from them"
-    );
+    assert_eq!(values(&read(&second, 3)), [7, 8, 9], "and then starts from them");
 }
 
 #[test]
@@ -127,9 +104,7 @@ fn the_older_of_two_producers_is_fenced() {
     let successor = transactional(&broker, "same");
     successor.begin_transaction().expect("begin");
     send(&successor, "out", 0, 10..15);
-    let error = zombie
-        .commit_transaction(WAIT)
-        .expect_err("the zombie must not commit");
+    let error = zombie.commit_transaction(WAIT).expect_err("the zombie must not commit");
     assert!(
         matches!(&error, rdkafka::error::KafkaError::Transaction(inner) if inner.is_fatal()),
         "being fenced is fatal: {error}"
@@ -187,10 +162,7 @@ fn a_transaction_whose_producer_died_is_aborted_after_its_timeout() {
     let begun = Instant::now();
     assert_eq!(values(&read(&consumer, 3)), [10, 11, 12]);
     assert!(begun.elapsed() < Duration::from_secs(5));
-    assert!(
-        producer.commit_transaction(WAIT).is_err(),
-        "its epoch was bumped"
-    );
+    assert!(producer.commit_transaction(WAIT).is_err(), "its epoch was bumped");
 }
 
 #[test]

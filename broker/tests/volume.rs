@@ -27,13 +27,8 @@ fn several_hundred_thousand_records_are_held_and_read() {
     for chunk in 0..RECORDS / PER_TRANSACTION {
         producer.begin_transaction().expect("begin");
         for n in 0..PER_TRANSACTION {
-            let record = BaseRecord::<[u8], [u8]>::to("out")
-                .partition((n % 4) as i32)
-                .payload(&payload);
-            producer
-                .send(record)
-                .map_err(|(error, _)| error)
-                .expect("send");
+            let record = BaseRecord::<[u8], [u8]>::to("out").partition((n % 4) as i32).payload(&payload);
+            producer.send(record).map_err(|(error, _)| error).expect("send");
         }
         // One in ten is aborted, and must not be read.
         if chunk % 10 == 9 {
@@ -48,10 +43,7 @@ fn several_hundred_thousand_records_are_held_and_read() {
     let consumer = subscribed(&broker, "g", "read_committed", &["out"]);
     let mut count = 0;
     while count < RECORDS / 10 * 9 {
-        assert!(
-            begun.elapsed() < Duration::from_mins(1),
-            "only {count} came"
-        );
+        assert!(begun.elapsed() < Duration::from_mins(1), "only {count} came");
         if let Some(message) = consumer.poll(Duration::from_millis(100)) {
             assert_eq!(message.expect("a record").payload_len(), BYTES);
             count += 1;
@@ -59,10 +51,7 @@ fn several_hundred_thousand_records_are_held_and_read() {
     }
     let read = begun.elapsed();
     read_nothing(&consumer);
-    println!(
-        "{RECORDS} records of {BYTES} bytes: written in {written:?}, read in {read:?}, {}",
-        memory()
-    );
+    println!("{RECORDS} records of {BYTES} bytes: written in {written:?}, read in {read:?}, {}", memory());
     let size: i64 = (0..4).filter_map(|p| broker.end_offset("out", p)).sum();
     assert!(size >= RECORDS as i64);
 }
@@ -70,11 +59,7 @@ fn several_hundred_thousand_records_are_held_and_read() {
 /// The memory of this process, where the system tells.
 fn memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
-        .lines()
-        .filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS"))
-        .collect::<Vec<_>>()
-        .join(" ")
+    status.lines().filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS")).collect::<Vec<_>>().join(" ")
 }
 
 const CHILD: &str = "KSEM_BROKER_TEST_CHILD";
@@ -88,17 +73,13 @@ fn child() {
     };
     let config = |extra: &[(&str, &str)]| {
         let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &bootstrap)
-            .set("retry.backoff.ms", "10");
+        config.set("bootstrap.servers", &bootstrap).set("retry.backoff.ms", "10");
         for (key, value) in extra {
             config.set(*key, *value);
         }
         config
     };
-    let producer: BaseProducer = config(&[("transactional.id", "t"), ("linger.ms", "0")])
-        .create()
-        .expect("producer");
+    let producer: BaseProducer = config(&[("transactional.id", "t"), ("linger.ms", "0")]).create().expect("producer");
     producer.init_transactions(WAIT).expect("init");
     let consumer: BaseConsumer = config(&[
         ("group.id", "g"),
@@ -118,26 +99,14 @@ fn child() {
         for copy in 0..3 {
             let payload = message.payload().expect("payload");
             producer
-                .send(
-                    BaseRecord::<[u8], [u8]>::to("out")
-                        .partition(copy)
-                        .payload(payload),
-                )
+                .send(BaseRecord::<[u8], [u8]>::to("out").partition(copy).payload(payload))
                 .map_err(|(error, _)| error)
                 .expect("send");
         }
         let mut offsets = TopicPartitionList::new();
-        offsets
-            .add_partition_offset(
-                "in",
-                message.partition(),
-                Offset::Offset(message.offset() + 1),
-            )
-            .expect("offset");
+        offsets.add_partition_offset("in", message.partition(), Offset::Offset(message.offset() + 1)).expect("offset");
         let metadata = consumer.group_metadata().expect("metadata");
-        producer
-            .send_offsets_to_transaction(&offsets, &metadata, WAIT)
-            .expect("offsets");
+        producer.send_offsets_to_transaction(&offsets, &metadata, WAIT).expect("offsets");
         producer.commit_transaction(WAIT).expect("commit");
     }
 }
@@ -157,17 +126,11 @@ fn a_client_that_is_killed_leaves_nothing_half_done() {
     let begun = Instant::now();
     let mut kills = 0;
     while broker.committed_offset("g", "in", 0) != Some(i64::from(INPUTS)) {
-        assert!(
-            begun.elapsed() < Duration::from_mins(1),
-            "{:?}",
-            broker.committed_offset("g", "in", 0)
-        );
+        assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", broker.committed_offset("g", "in", 0));
         let before = broker.committed_offset("g", "in", 0);
         let mut child = start(&broker);
         // Killed soon after it made progress, at a moment that differs from round to round.
-        while broker.committed_offset("g", "in", 0) == before
-            && begun.elapsed() < Duration::from_mins(1)
-        {
+        while broker.committed_offset("g", "in", 0) == before && begun.elapsed() < Duration::from_mins(1) {
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(Duration::from_millis(7 + 31 * (kills % 10)));
@@ -180,15 +143,7 @@ fn a_client_that_is_killed_leaves_nothing_half_done() {
     let records = read(&consumer, 3 * INPUTS as usize);
     read_nothing(&consumer);
     for partition in 0..3 {
-        let of: Vec<u32> = records
-            .iter()
-            .filter(|r| r.partition() == partition)
-            .map(value)
-            .collect();
-        assert_eq!(
-            of,
-            (0..INPUTS).collect::<Vec<_>>(),
-            "each once and in order, in partition {partition}"
-        );
+        let of: Vec<u32> = records.iter().filter(|r| r.partition() == partition).map(value).collect();
+        assert_eq!(of, (0..INPUTS).collect::<Vec<_>>(), "each once and in order, in partition {partition}");
     }
 }

@@ -155,12 +155,11 @@ impl Output {
 
     fn topic(&mut self, name: &str) -> usize {
         // A batch has few output topics, and neighbours tend to go to the same one.
-        match self.topics.iter().rposition(|topic| &**topic == name) {
-            Some(index) => index,
-            None => {
-                self.topics.push(name.into());
-                self.topics.len() - 1
-            }
+        if let Some(index) = self.topics.iter().rposition(|topic| &**topic == name) {
+            index
+        } else {
+            self.topics.push(name.into());
+            self.topics.len() - 1
         }
     }
 

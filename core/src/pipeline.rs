@@ -86,11 +86,14 @@ impl Pipeline {
 
     /// As [`open`](Self::open), with a probe that is told of every step: for crash tests.
     #[doc(hidden)]
-    pub fn open_probed(config: Config, probe: Option<Arc<dyn Fn(Guarantee, crate::discipline::Step) + Send + Sync>>) -> Result<Self> {
+    pub fn open_probed(
+        config: Config,
+        probe: Option<Arc<dyn Fn(Guarantee, crate::discipline::Step) + Send + Sync>>,
+    ) -> Result<Self> {
         config.validate().map_err(|error| Error::new(Code::ConfigInvalid, error.to_string()))?;
         let partitions = check_topics(&config)?;
         let lanes = config.transactions.lanes.unwrap_or(MOST_LANES).clamp(1, partitions.max(1));
-        let identity = Identity::acquire(&config)?;
+        let identity = Identity::acquire(&config);
         let properties = consumer_properties(&config, Some(identity.instance()), lanes);
         let (start_from, guarantee) = (config.start_from, config.guarantee);
         let bell = Arc::new(Bell::default());
@@ -103,7 +106,10 @@ impl Pipeline {
         // what a predecessor left open holds its offsets back until they are initialised.
         thread::scope(|scope| {
             let preparing: Vec<_> = lanes.iter().map(|lane| scope.spawn(|| lane.prepare(guarantee))).collect();
-            preparing.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(panicked()))).collect::<Result<Vec<()>>>()
+            preparing
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|_| Err(panicked())))
+                .collect::<Result<Vec<()>>>()
         })?;
         consumer.subscribe(&shared.config.inputs)?;
         shared.set_consumer(consumer);
@@ -221,7 +227,9 @@ impl Pipeline {
                 Ok(None) => continue,
                 Err(error) => return self.shared.fail(error),
             };
-            if let Err(error) = lane.process(batch, self.shared.config.guarantee, &mut |batch, output| handler(batch, output)) {
+            if let Err(error) =
+                lane.process(batch, self.shared.config.guarantee, &mut |batch, output| handler(batch, output))
+            {
                 return self.shared.fail(error);
             }
         }

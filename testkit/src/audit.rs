@@ -19,10 +19,7 @@ pub struct Observed {
 impl Observed {
     /// Starts from the ids that have to be there, once each.
     pub fn expecting(ids: impl IntoIterator<Item = u64>) -> Self {
-        Self {
-            expected: ids.into_iter().collect(),
-            ..Self::default()
-        }
+        Self { expected: ids.into_iter().collect(), ..Self::default() }
     }
 
     /// The ids read under `read_committed`, as often as they were read.
@@ -50,19 +47,12 @@ impl Observed {
         for id in &self.committed {
             *times.entry(*id).or_default() += 1;
         }
-        let mut audit = Audit {
-            expected: self.expected.len() as u64,
-            read: self.committed.len() as u64,
-            ..Audit::default()
-        };
+        let mut audit =
+            Audit { expected: self.expected.len() as u64, read: self.committed.len() as u64, ..Audit::default() };
         for id in &self.expected {
             if !times.contains_key(id) {
                 audit.missing.note(*id);
-                if self
-                    .uncommitted
-                    .as_ref()
-                    .is_some_and(|ids| ids.contains(id))
-                {
+                if self.uncommitted.as_ref().is_some_and(|ids| ids.contains(id)) {
                     audit.withheld.note(*id);
                 }
             }
@@ -80,11 +70,7 @@ impl Observed {
                     audit.unexpected.note(id);
                 }
             }
-            if self
-                .uncommitted
-                .as_ref()
-                .is_some_and(|ids| !ids.contains(&id))
-            {
+            if self.uncommitted.as_ref().is_some_and(|ids| !ids.contains(&id)) {
                 audit.phantom.note(id);
             }
         }
@@ -157,10 +143,7 @@ impl Audit {
     }
 
     fn nothing_foreign(&self) -> bool {
-        !self.is_vacuous()
-            && self.unexpected.count == 0
-            && self.aborted_visible.count == 0
-            && self.phantom.count == 0
+        !self.is_vacuous() && self.unexpected.count == 0 && self.aborted_visible.count == 0 && self.phantom.count == 0
     }
 
     /// Panics with the whole audit unless [`Audit::is_exactly_once`].
@@ -188,11 +171,7 @@ impl fmt::Display for Audit {
         for (name, kind) in kinds.into_iter().filter(|(_, kind)| kind.count > 0) {
             found = true;
             let examples: Vec<String> = kind.examples.iter().map(u64::to_string).collect();
-            let more = if kind.count > examples.len() as u64 {
-                ", …"
-            } else {
-                ""
-            };
+            let more = if kind.count > examples.len() as u64 { ", …" } else { "" };
             write!(f, "; {} {name} ({}{more})", kind.count, examples.join(", "))?;
         }
         if self.extra_copies > 0 {
@@ -211,35 +190,24 @@ mod tests {
 
     #[test]
     fn each_once_passes() {
-        let audit = Observed::expecting(0..100)
-            .committed((0..100).rev())
-            .uncommitted(0..120)
-            .aborted(100..120)
-            .audit();
+        let audit = Observed::expecting(0..100).committed((0..100).rev()).uncommitted(0..120).aborted(100..120).audit();
         audit.assert_exactly_once();
         assert_eq!(audit.to_string(), "100 expected, 100 read; each once");
     }
 
     #[test]
     fn a_missing_record_is_found_and_told_from_one_that_is_withheld() {
-        let audit = Observed::expecting(0..10)
-            .committed((0..10).filter(|id| ![3, 7].contains(id)))
-            .audit();
+        let audit = Observed::expecting(0..10).committed((0..10).filter(|id| ![3, 7].contains(id))).audit();
         assert_eq!((audit.missing.count, audit.withheld.count), (2, 0));
         assert!(audit.is_at_most_once() && !audit.is_at_least_once() && !audit.is_exactly_once());
-        let audit = Observed::expecting(0..10)
-            .committed(0..8)
-            .uncommitted(0..9)
-            .audit();
+        let audit = Observed::expecting(0..10).committed(0..8).uncommitted(0..9).audit();
         assert_eq!((audit.missing.count, audit.withheld.count), (2, 1));
         assert_eq!(audit.withheld.examples, BTreeSet::from([8]));
     }
 
     #[test]
     fn a_repeated_record_is_found() {
-        let audit = Observed::expecting(0..10)
-            .committed((0..10).chain([4, 4, 5]))
-            .audit();
+        let audit = Observed::expecting(0..10).committed((0..10).chain([4, 4, 5])).audit();
         assert_eq!((audit.repeated.count, audit.extra_copies), (2, 3));
         assert!(audit.is_at_least_once() && !audit.is_at_most_once() && !audit.is_exactly_once());
         assert!(audit.to_string().contains("2 repeated (4, 5)"), "{audit}");
@@ -254,31 +222,16 @@ mod tests {
 
     #[test]
     fn a_visible_aborted_record_is_found() {
-        let audit = Observed::expecting(0..10)
-            .committed((0..10).chain([50]))
-            .aborted([50, 51])
-            .audit();
-        assert_eq!(
-            (audit.aborted_visible.count, audit.unexpected.count),
-            (1, 0)
-        );
+        let audit = Observed::expecting(0..10).committed((0..10).chain([50])).aborted([50, 51]).audit();
+        assert_eq!((audit.aborted_visible.count, audit.unexpected.count), (1, 0));
         assert!(!audit.is_exactly_once());
-        let retried = Observed::expecting(0..10)
-            .committed(0..10)
-            .aborted([5])
-            .audit();
-        assert!(
-            retried.is_exactly_once(),
-            "aborted once, committed later: {retried}"
-        );
+        let retried = Observed::expecting(0..10).committed(0..10).aborted([5]).audit();
+        assert!(retried.is_exactly_once(), "aborted once, committed later: {retried}");
     }
 
     #[test]
     fn a_record_that_only_read_committed_saw_is_found() {
-        let audit = Observed::expecting(0..10)
-            .committed(0..10)
-            .uncommitted(0..9)
-            .audit();
+        let audit = Observed::expecting(0..10).committed(0..10).uncommitted(0..9).audit();
         assert_eq!(audit.phantom.count, 1);
         assert!(!audit.is_exactly_once());
     }
@@ -297,11 +250,6 @@ mod tests {
     fn many_findings_are_counted_and_a_few_are_named() {
         let audit = Observed::expecting(0..1000).committed([]).audit();
         assert_eq!(audit.missing.examples, (0..5).collect());
-        assert!(
-            audit
-                .to_string()
-                .contains("1000 missing (0, 1, 2, 3, 4, …)"),
-            "{audit}"
-        );
+        assert!(audit.to_string().contains("1000 missing (0, 1, 2, 3, 4, …)"), "{audit}");
     }
 }

@@ -21,12 +21,10 @@ pub(crate) fn wait<T: Send>(future: impl Future<Output = T> + Send) -> T {
             .build()
             .expect("a runtime for the testkit")
     });
-    thread::scope(
-        |scope| match scope.spawn(|| runtime.block_on(future)).join() {
-            Ok(value) => value,
-            Err(panic) => std::panic::resume_unwind(panic),
-        },
-    )
+    thread::scope(|scope| match scope.spawn(|| runtime.block_on(future)).join() {
+        Ok(value) => value,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
 }
 
 pub(crate) async fn connect(bootstrap: &str) -> Result<Kafka> {

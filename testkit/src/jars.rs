@@ -26,10 +26,8 @@ pub(crate) fn folder() -> Result<PathBuf> {
     }
     fs::create_dir_all(&parent).with_context(|| format!("creating {}", parent.display()))?;
     let lock_path = parent.join("lock");
-    let lock =
-        File::create(&lock_path).with_context(|| format!("creating {}", lock_path.display()))?;
-    lock.lock()
-        .with_context(|| format!("waiting for {}", lock_path.display()))?;
+    let lock = File::create(&lock_path).with_context(|| format!("creating {}", lock_path.display()))?;
+    lock.lock().with_context(|| format!("waiting for {}", lock_path.display()))?;
     // Somebody else may have fetched them while this process waited.
     if !folder.is_dir() {
         fetch(&parent, &folder)?;
@@ -38,9 +36,7 @@ pub(crate) fn folder() -> Result<PathBuf> {
 }
 
 fn fetch(parent: &Path, folder: &Path) -> Result<()> {
-    let pom = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("kafka")
-        .join("pom.xml");
+    let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka").join("pom.xml");
     eprintln!(
         "fetching Apache Kafka {KAFKA_VERSION} (45 MB, once) from Maven Central into {}: the tests run real nodes",
         folder.display()
@@ -78,16 +74,10 @@ fn fetch(parent: &Path, folder: &Path) -> Result<()> {
 
 /// Checks that a Java is there that can run Kafka.
 pub(crate) fn check_java() -> Result<()> {
-    let output = match Command::new("java")
-        .arg("-version")
-        .stdin(Stdio::null())
-        .output()
-    {
+    let output = match Command::new("java").arg("-version").stdin(Stdio::null()).output() {
         Ok(output) => output,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            bail!(
-                "Apache Kafka needs Java {JAVA} or later, and `java` is not installed or not on the PATH"
-            )
+            bail!("Apache Kafka needs Java {JAVA} or later, and `java` is not installed or not on the PATH")
         }
         Err(error) => return Err(error).context("running java -version"),
     };
@@ -116,10 +106,7 @@ mod tests {
 
     #[test]
     fn java_versions_are_read() {
-        assert_eq!(
-            major_version("openjdk version \"17.0.15\" 2025-04-15\nOpenJDK"),
-            Some(17)
-        );
+        assert_eq!(major_version("openjdk version \"17.0.15\" 2025-04-15\nOpenJDK"), Some(17));
         assert_eq!(major_version("java version \"1.8.0_402\""), Some(8));
         assert_eq!(major_version("openjdk version \"25-ea\" 2025"), Some(25));
         assert_eq!(major_version("no version here"), None);

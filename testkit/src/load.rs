@@ -26,10 +26,7 @@ pub fn produce_ids(
     size: usize,
     partitions: u32,
 ) -> Result<u64> {
-    ensure!(
-        size >= DIGITS,
-        "a value needs at least {DIGITS} bytes for its id"
-    );
+    ensure!(size >= DIGITS, "a value needs at least {DIGITS} bytes for its id");
     ensure!(partitions > 0, "there is no partition to write to");
     let ids = ids.into_iter();
     client::wait(async {
@@ -46,9 +43,7 @@ pub fn produce_ids(
         let mut written = 0;
         for id in ids {
             let partition = (id % u64::from(partitions)) as i32;
-            let record = Record::new(topic, value(id, size))
-                .key(id.to_string())
-                .partition(partition);
+            let record = Record::new(topic, value(id, size)).key(id.to_string()).partition(partition);
             waiting.push(producer.enqueue(record).await?);
             written += 1;
             if waiting.len() == IN_FLIGHT {

@@ -32,19 +32,12 @@ impl Port {
             let step = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
             let number = FIRST + (start.wrapping_add(step) % u32::from(COUNT)) as u16;
             let lock = folder.join(number.to_string());
-            let lock =
-                File::create(&lock).with_context(|| format!("creating {}", lock.display()))?;
+            let lock = File::create(&lock).with_context(|| format!("creating {}", lock.display()))?;
             if lock.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", number)).is_ok() {
-                return Ok(Self {
-                    number,
-                    _lock: lock,
-                });
+                return Ok(Self { number, _lock: lock });
             }
         }
-        bail!(
-            "no free port on 127.0.0.1 between {FIRST} and {}",
-            FIRST + COUNT - 1
-        )
+        bail!("no free port on 127.0.0.1 between {FIRST} and {}", FIRST + COUNT - 1)
     }
 }
 

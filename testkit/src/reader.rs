@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use krafka::Kafka;
 use krafka::admin::{
-    DescribeTopicsOptions, ListConsumerGroupOffsetsOptions, ListOffsetsOptions, OffsetSpec,
-    TopicPartition,
+    DescribeTopicsOptions, ListConsumerGroupOffsetsOptions, ListOffsetsOptions, OffsetSpec, TopicPartition,
 };
 use krafka::consumer::{AutoOffsetReset, Consumer, ConsumerRecord, IsolationLevel};
 
@@ -51,11 +50,7 @@ impl From<ConsumerRecord> for ReadRecord {
             offset: record.offset,
             key: record.key.map(Into::into),
             value: record.value.map(Into::into),
-            headers: record
-                .headers
-                .into_iter()
-                .map(|(key, value)| (key, value.map(Into::into)))
-                .collect(),
+            headers: record.headers.into_iter().map(|(key, value)| (key, value.map(Into::into))).collect(),
             timestamp: record.timestamp,
         }
     }
@@ -121,19 +116,13 @@ async fn read(
         .max_buffered_records(200_000)
         .build()
         .await?;
-    consumer
-        .assign(topic, ends.keys().copied().collect())
-        .await?;
+    consumer.assign(topic, ends.keys().copied().collect()).await?;
     let mut trouble = None;
     while !ends.is_empty() {
         if Instant::now() >= deadline {
             let positions = positions(&consumer, topic, &ends).await;
-            let cause = trouble.map_or(String::new(), |error| {
-                format!("; the last error was: {error}")
-            });
-            bail!(
-                "not at the end after {limit:?}: (partition, position, end) {positions:?}{cause}"
-            );
+            let cause = trouble.map_or(String::new(), |error| format!("; the last error was: {error}"));
+            bail!("not at the end after {limit:?}: (partition, position, end) {positions:?}{cause}");
         }
         let records = match consumer.poll(Duration::from_millis(200)).await {
             Ok(records) => records,
@@ -148,20 +137,14 @@ async fn read(
         let nothing_came = records.is_empty();
         for record in records {
             // What was written after the call is not part of the answer.
-            if ends
-                .get(&record.partition)
-                .is_some_and(|end| record.offset < *end)
-            {
+            if ends.get(&record.partition).is_some_and(|end| record.offset < *end) {
                 visit(record.into());
             }
         }
         // The offsets before the end may all be control records or aborted ones, which are never handed out: then
         // it is the position of the next fetch that shows that they were passed.
         for (partition, position, end) in positions(&consumer, topic, &ends).await {
-            let fetched = consumer
-                .fetch_position(topic, partition)
-                .await
-                .unwrap_or(position);
+            let fetched = consumer.fetch_position(topic, partition).await.unwrap_or(position);
             if position >= end || (nothing_came && fetched >= end) {
                 ends.remove(&partition);
                 consumer.pause(topic, &[partition]).await;
@@ -172,11 +155,7 @@ async fn read(
     Ok(())
 }
 
-async fn positions(
-    consumer: &Consumer,
-    topic: &str,
-    ends: &BTreeMap<i32, i64>,
-) -> Vec<(i32, i64, i64)> {
+async fn positions(consumer: &Consumer, topic: &str, ends: &BTreeMap<i32, i64>) -> Vec<(i32, i64, i64)> {
     let mut positions = Vec::new();
     for (partition, end) in ends {
         let position = consumer.position(topic, *partition).await.unwrap_or(0);
@@ -185,31 +164,15 @@ async fn positions(
     positions
 }
 
-async fn offsets(
-    kafka: &Kafka,
-    topic: &str,
-    spec: OffsetSpec,
-    isolation: Isolation,
-) -> Result<BTreeMap<i32, i64>> {
+async fn offsets(kafka: &Kafka, topic: &str, spec: OffsetSpec, isolation: Isolation) -> Result<BTreeMap<i32, i64>> {
     let admin = kafka.admin();
-    let described = admin
-        .describe_topics([topic], DescribeTopicsOptions::default().timeout(PATIENCE))
-        .await?;
-    let description = described
-        .into_values()
-        .next()
-        .context("no answer about the topic")??;
-    let asked = description
-        .partitions
-        .iter()
-        .map(|p| (TopicPartition::new(topic, p.partition), spec));
-    let options = ListOffsetsOptions::default()
-        .timeout(PATIENCE)
-        .read_committed(isolation == Isolation::ReadCommitted);
+    let described = admin.describe_topics([topic], DescribeTopicsOptions::default().timeout(PATIENCE)).await?;
+    let description = described.into_values().next().context("no answer about the topic")??;
+    let asked = description.partitions.iter().map(|p| (TopicPartition::new(topic, p.partition), spec));
+    let options = ListOffsetsOptions::default().timeout(PATIENCE).read_committed(isolation == Isolation::ReadCommitted);
     let mut offsets = BTreeMap::new();
     for (of, listed) in admin.list_offsets(asked, options).await? {
-        let listed =
-            listed.with_context(|| format!("the offsets of partition {}", of.partition))?;
+        let listed = listed.with_context(|| format!("the offsets of partition {}", of.partition))?;
         offsets.insert(of.partition, listed.offset);
     }
     Ok(offsets)
@@ -220,11 +183,7 @@ async fn offsets(
 /// # Errors
 ///
 /// When the topic does not exist or the cluster does not answer.
-pub fn end_offsets(
-    bootstrap: &str,
-    topic: &str,
-    isolation: Isolation,
-) -> Result<BTreeMap<i32, i64>> {
+pub fn end_offsets(bootstrap: &str, topic: &str, isolation: Isolation) -> Result<BTreeMap<i32, i64>> {
     client::wait(async {
         let kafka = client::connect(bootstrap).await?;
         offsets(&kafka, topic, OffsetSpec::Latest, isolation).await
@@ -242,16 +201,11 @@ pub fn committed_offsets(bootstrap: &str, group: &str, topic: &str) -> Result<BT
         let kafka = client::connect(bootstrap).await?;
         let options = ListConsumerGroupOffsetsOptions::default().timeout(PATIENCE);
         let mut offsets = BTreeMap::new();
-        for (of, committed) in kafka
-            .admin()
-            .list_consumer_group_offsets(group, options)
-            .await?
-        {
+        for (of, committed) in kafka.admin().list_consumer_group_offsets(group, options).await? {
             if of.topic != topic {
                 continue;
             }
-            let committed =
-                committed.with_context(|| format!("the offset of partition {}", of.partition))?;
+            let committed = committed.with_context(|| format!("the offset of partition {}", of.partition))?;
             if let Some(offset) = committed.offset {
                 offsets.insert(of.partition, offset);
             }

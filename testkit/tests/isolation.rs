@@ -41,9 +41,7 @@ async fn write(bootstrap: &str) -> krafka::Result<TransactionalProducer> {
     // An open transaction: the last stable offset stays before it.
     producer.begin()?;
     for id in 140..150 {
-        let _ = producer
-            .send(Record::new("t", load::value(id, 50)).partition(2))
-            .await?;
+        let _ = producer.send(Record::new("t", load::value(id, 50)).partition(2)).await?;
     }
     Ok(producer)
 }
@@ -53,23 +51,13 @@ fn check(bootstrap: &str) {
     let producer = runtime.block_on(write(bootstrap)).expect("write");
     let ids = |isolation| {
         let records = reader::read_topic(bootstrap, "t", isolation).expect("read");
-        let ids: Vec<u64> = records
-            .iter()
-            .filter_map(|r| load::value_id(r.value.as_deref()?))
-            .collect();
+        let ids: Vec<u64> = records.iter().filter_map(|r| load::value_id(r.value.as_deref()?)).collect();
         assert_eq!(ids.len(), records.len());
         ids
     };
-    let (committed, uncommitted) = (
-        ids(Isolation::ReadCommitted),
-        ids(Isolation::ReadUncommitted),
-    );
+    let (committed, uncommitted) = (ids(Isolation::ReadCommitted), ids(Isolation::ReadUncommitted));
     assert_eq!(uncommitted.len(), 70);
-    let audit = Observed::expecting(0..20)
-        .committed(committed)
-        .uncommitted(uncommitted)
-        .aborted(100..150)
-        .audit();
+    let audit = Observed::expecting(0..20).committed(committed).uncommitted(uncommitted).aborted(100..150).audit();
     audit.assert_exactly_once();
     // Six markers: five on partition 0, one on partition 1.
     let stable = reader::end_offsets(bootstrap, "t", Isolation::ReadCommitted).expect("ends");
@@ -89,14 +77,7 @@ fn on_kafka() {
 
 #[test]
 fn on_the_embedded_broker() {
-    let broker = EmbeddedBroker::builder()
-        .topic("t", 4)
-        .start()
-        .expect("start");
+    let broker = EmbeddedBroker::builder().topic("t", 4).start().expect("start");
     check(broker.bootstrap());
-    assert!(
-        reader::committed_offsets(broker.bootstrap(), "nobody", "t")
-            .expect("offsets")
-            .is_empty()
-    );
+    assert!(reader::committed_offsets(broker.bootstrap(), "nobody", "t").expect("offsets").is_empty());
 }

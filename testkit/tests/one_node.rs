@@ -8,10 +8,7 @@ use ksem_testkit::{Cluster, ClusterConfig, Isolation, Observed, load, reader};
 const COUNT: u64 = 200_000;
 
 fn ids(records: &[reader::ReadRecord]) -> Vec<u64> {
-    records
-        .iter()
-        .map(|r| load::value_id(r.value.as_deref().expect("a value")).expect("an id"))
-        .collect()
+    records.iter().map(|r| load::value_id(r.value.as_deref().expect("a value")).expect("an id")).collect()
 }
 
 #[test]
@@ -19,51 +16,27 @@ fn records_are_written_read_and_audited() {
     let begun = Instant::now();
     let cluster = Cluster::start(&ClusterConfig::one()).expect("one node");
     println!("one node was up after {:?}", begun.elapsed());
-    cluster
-        .create_topic("t", 4, &[("compression.type", "producer")])
-        .expect("create");
+    cluster.create_topic("t", 4, &[("compression.type", "producer")]).expect("create");
     assert!(cluster.create_topic("t", 4, &[]).is_err(), "it exists");
-    assert!(
-        reader::read_topic(cluster.bootstrap(), "t", Isolation::ReadCommitted)
-            .expect("read")
-            .is_empty()
-    );
+    assert!(reader::read_topic(cluster.bootstrap(), "t", Isolation::ReadCommitted).expect("read").is_empty());
 
     let begun = Instant::now();
-    assert_eq!(
-        load::produce_ids(cluster.bootstrap(), "t", 0..COUNT, 200, 4).expect("produce"),
-        COUNT
-    );
+    assert_eq!(load::produce_ids(cluster.bootstrap(), "t", 0..COUNT, 200, 4).expect("produce"), COUNT);
     println!("{COUNT} records were written in {:?}", begun.elapsed());
     let begun = Instant::now();
-    let records =
-        reader::read_topic(cluster.bootstrap(), "t", Isolation::ReadCommitted).expect("read");
+    let records = reader::read_topic(cluster.bootstrap(), "t", Isolation::ReadCommitted).expect("read");
     println!("and read in {:?}", begun.elapsed());
-    let audit = Observed::expecting(0..COUNT)
-        .committed(ids(&records))
-        .audit();
+    let audit = Observed::expecting(0..COUNT).committed(ids(&records)).audit();
     println!("{audit}");
     audit.assert_exactly_once();
-    assert!(
-        records
-            .iter()
-            .all(|r| r.key.as_deref().and_then(load::key_id).is_some())
-    );
+    assert!(records.iter().all(|r| r.key.as_deref().and_then(load::key_id).is_some()));
 
-    cluster
-        .delete_records_before("t", 1, 1000)
-        .expect("delete records");
-    let records =
-        reader::read_topic(cluster.bootstrap(), "t", Isolation::ReadUncommitted).expect("read");
+    cluster.delete_records_before("t", 1, 1000).expect("delete records");
+    let records = reader::read_topic(cluster.bootstrap(), "t", Isolation::ReadUncommitted).expect("read");
     assert_eq!(records.len() as u64, COUNT - 1000);
-    let ends =
-        reader::end_offsets(cluster.bootstrap(), "t", Isolation::ReadCommitted).expect("ends");
+    let ends = reader::end_offsets(cluster.bootstrap(), "t", Isolation::ReadCommitted).expect("ends");
     assert_eq!(ends.values().sum::<i64>(), COUNT as i64);
-    assert!(
-        reader::committed_offsets(cluster.bootstrap(), "nobody", "t")
-            .expect("offsets")
-            .is_empty()
-    );
+    assert!(reader::committed_offsets(cluster.bootstrap(), "nobody", "t").expect("offsets").is_empty());
     assert!(reader::read_topic(cluster.bootstrap(), "missing", Isolation::ReadCommitted).is_err());
 }
 
@@ -89,32 +62,19 @@ fn a_node_keeps_its_port_and_data_when_it_is_killed_paused_stopped_and_restarted
     assert!(node.is_alive());
     node.resume().expect("resume");
     write(200..300);
-    let records =
-        reader::read_topic(cluster.bootstrap(), "t", Isolation::ReadCommitted).expect("read");
-    Observed::expecting(0..300)
-        .committed(ids(&records))
-        .audit()
-        .assert_exactly_once();
+    let records = reader::read_topic(cluster.bootstrap(), "t", Isolation::ReadCommitted).expect("read");
+    Observed::expecting(0..300).committed(ids(&records)).audit().assert_exactly_once();
 }
 
 #[test]
 fn a_node_that_cannot_start_says_why() {
     let config = ClusterConfig::one().property("log.segment.bytes", "not a number");
-    let error = format!(
-        "{:#}",
-        Cluster::start(&config).expect_err("it cannot start")
-    );
+    let error = format!("{:#}", Cluster::start(&config).expect_err("it cannot start"));
     assert!(error.contains("log.segment.bytes"), "{error}");
     let config = ClusterConfig::one()
         .property("ssl.keystore.location", "/no/such/file")
-        .property(
-            "listener.security.protocol.map",
-            "BROKER:SSL,CONTROLLER:PLAINTEXT",
-        );
-    let error = format!(
-        "{:#}",
-        Cluster::start(&config).expect_err("it cannot start")
-    );
+        .property("listener.security.protocol.map", "BROKER:SSL,CONTROLLER:PLAINTEXT");
+    let error = format!("{:#}", Cluster::start(&config).expect_err("it cannot start"));
     assert!(error.contains("key store password"), "{error}");
 }
 
@@ -149,22 +109,12 @@ fn nodes_end_with_the_process_that_started_them() {
             _ => std::thread::sleep(Duration::from_millis(50)),
         }
     };
-    let alive = || {
-        Command::new("kill")
-            .args(["-0", &pid])
-            .stderr(Stdio::null())
-            .status()
-            .expect("kill -0")
-            .success()
-    };
+    let alive = || Command::new("kill").args(["-0", &pid]).stderr(Stdio::null()).status().expect("kill -0").success();
     assert!(alive());
     child.kill().expect("kill");
     child.wait().expect("wait");
     while alive() {
-        assert!(
-            Instant::now() < deadline,
-            "the node outlived the process that started it"
-        );
+        assert!(Instant::now() < deadline, "the node outlived the process that started it");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -13,20 +13,10 @@ fn everything_is_still_there_when_one_of_three_is_killed() {
     let write = |ids| load::produce_ids(cluster.bootstrap(), "t", ids, 100, 6).expect("produce");
     let audit = |count| {
         let begun = Instant::now();
-        let records =
-            reader::read_topic(cluster.bootstrap(), "t", Isolation::ReadCommitted).expect("read");
-        println!(
-            "{} records were read in {:?}",
-            records.len(),
-            begun.elapsed()
-        );
-        let ids = records
-            .iter()
-            .filter_map(|r| load::value_id(r.value.as_deref()?));
-        Observed::expecting(0..count)
-            .committed(ids)
-            .audit()
-            .assert_exactly_once();
+        let records = reader::read_topic(cluster.bootstrap(), "t", Isolation::ReadCommitted).expect("read");
+        println!("{} records were read in {:?}", records.len(), begun.elapsed());
+        let ids = records.iter().filter_map(|r| load::value_id(r.value.as_deref()?));
+        Observed::expecting(0..count).committed(ids).audit().assert_exactly_once();
     };
     write(0..20_000);
     audit(20_000);

@@ -29,7 +29,11 @@ pub(crate) fn run() -> Result<()> {
 
 /// Which words a folder's files may not contain: `ARCHITECTURE.md` says why.
 const LAYERS: &[(&str, &[&str], &str)] = &[
-    ("core/src/discipline", &["crate::engine", "crate::kafka", "std::time", "std::thread", "rdkafka"], "the disciplines are pure"),
+    (
+        "core/src/discipline",
+        &["crate::engine", "crate::kafka", "std::time", "std::thread", "rdkafka"],
+        "the disciplines are pure",
+    ),
     ("core/src/engine", &["rdkafka_sys", "rdkafka::", "unsafe "], "librdkafka is named in core/src/kafka only"),
     ("core/src/config", &["rdkafka_sys", "crate::engine", "crate::kafka", "unsafe "], "configuration is data"),
     ("cli/src", &["rdkafka", "unsafe "], "the command line uses the public interface"),

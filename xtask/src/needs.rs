@@ -25,8 +25,18 @@ pub(crate) const TO_BUILD: [Need; 4] = [
 
 /// To run real Kafka nodes.
 pub(crate) const FOR_KAFKA: [Need; 2] = [
-    Need { program: "java", version: "-version", why: "the tests run real Kafka nodes (Java 17 or later)", debian: "default-jre-headless" },
-    Need { program: "mvn", version: "-version", why: "Kafka's jars come from Maven's central repository, once", debian: "maven" },
+    Need {
+        program: "java",
+        version: "-version",
+        why: "the tests run real Kafka nodes (Java 17 or later)",
+        debian: "default-jre-headless",
+    },
+    Need {
+        program: "mvn",
+        version: "-version",
+        why: "Kafka's jars come from Maven's central repository, once",
+        debian: "maven",
+    },
 ];
 
 /// Makes sure that everything is there; installs it on Debian and Ubuntu where it may.

@@ -34,7 +34,11 @@ impl Parts {
             eprintln!("{:>8.1} s  {name:<40} {verdict}", took.as_secs_f64());
         }
         if let Some((name, took)) = self.done.iter().max_by_key(|(_, took)| *took) {
-            eprintln!("{:>8.1} s  in all; the slowest part was {name} ({:.1} s)", total.as_secs_f64(), took.as_secs_f64());
+            eprintln!(
+                "{:>8.1} s  in all; the slowest part was {name} ({:.1} s)",
+                total.as_secs_f64(),
+                took.as_secs_f64()
+            );
         }
         // On standard output, in the form that test runners close with.
         println!("{} passed, {} failed", self.done.len() - self.failed.len(), self.failed.len());

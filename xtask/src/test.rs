@@ -16,7 +16,9 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
             parts.run(name, work);
         }
     };
-    part("build", || succeed(&mut cargo(&["build", "--release", "--workspace", "--all-targets", "--exclude", "xtask"])));
+    part("build", || {
+        succeed(&mut cargo(&["build", "--release", "--workspace", "--all-targets", "--exclude", "xtask"]))
+    });
     part("core: units and properties", || test(&["--package", "ksem", "--lib", "--bins", "--tests"]));
     part("documentation examples", || test(&["--doc", "--workspace", "--exclude", "xtask"]));
     part("embedded broker", || test(&["--package", "ksem-broker", "--tests"]));

@@ -11,10 +11,7 @@ const PRODUCER_FENCED: i16 = 90;
 const INVALID_PRODUCER_EPOCH: i16 = 47;
 
 /// The transactional id that an `EndTxn` of any version ends.
-pub(super) fn transactional_id<'a>(
-    header: &Header<'_>,
-    mut body: Reader<'a>,
-) -> Result<&'a str, Malformed> {
+pub(super) fn transactional_id<'a>(header: &Header<'_>, mut body: Reader<'a>) -> Result<&'a str, Malformed> {
     if header.api_version < FLEXIBLE {
         return body.string();
     }
@@ -23,10 +20,7 @@ pub(super) fn transactional_id<'a>(
 }
 
 /// The same request at version 3, or `None` if it is flexible already.
-pub(super) fn upgrade(
-    header: &Header<'_>,
-    mut body: Reader<'_>,
-) -> Result<Option<Vec<u8>>, Malformed> {
+pub(super) fn upgrade(header: &Header<'_>, mut body: Reader<'_>) -> Result<Option<Vec<u8>>, Malformed> {
     if header.api_version >= FLEXIBLE {
         return Ok(None);
     }

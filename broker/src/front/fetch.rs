@@ -56,31 +56,16 @@ impl<'a> Request<'a> {
                 let offset = body.i64()?;
                 let _log_start_offset = body.i64()?;
                 let max_bytes = usize::try_from(body.i32()?).unwrap_or(0);
-                positions.push(Position {
-                    partition,
-                    leader_epoch,
-                    offset,
-                    max_bytes,
-                });
+                positions.push(Position { partition, leader_epoch, offset, max_bytes });
             }
             topics.push((name, positions));
         }
-        Ok(Self {
-            max_wait,
-            min_bytes,
-            max_bytes,
-            read_committed,
-            topics,
-        })
+        Ok(Self { max_wait, min_bytes, max_bytes, read_committed, topics })
     }
 }
 
 /// Answers one fetch, holding it until there is something to return or its time is over, as a broker does.
-pub(super) async fn answer(
-    shared: &Shared,
-    header: &Header<'_>,
-    body: Reader<'_>,
-) -> Result<Vec<u8>, Malformed> {
+pub(super) async fn answer(shared: &Shared, header: &Header<'_>, body: Reader<'_>) -> Result<Vec<u8>, Malformed> {
     let request = Request::read(body)?;
     let deadline = Instant::now() + request.max_wait;
     loop {
@@ -88,9 +73,7 @@ pub(super) async fn answer(
         let appended = shared.appended.notified();
         tokio::pin!(appended);
         appended.as_mut().enable();
-        let (reply, bytes, failed) = shared
-            .broker
-            .with_state(|state| reply(state, header.correlation_id, &request));
+        let (reply, bytes, failed) = shared.broker.with_state(|state| reply(state, header.correlation_id, &request));
         if failed || bytes >= request.min_bytes || Instant::now() >= deadline {
             return Ok(reply);
         }
@@ -99,20 +82,11 @@ pub(super) async fn answer(
 }
 
 /// The reply as things are now, the number of bytes of records in it, and whether a partition has an error.
-fn reply(
-    state: &ClusterState,
-    correlation_id: i32,
-    request: &Request<'_>,
-) -> (Vec<u8>, usize, bool) {
+fn reply(state: &ClusterState, correlation_id: i32, request: &Request<'_>) -> (Vec<u8>, usize, bool) {
     let (mut bytes, mut failed) = (0, false);
     let mut frame = Frame::new();
     // No throttling, no error, and session 0: this broker keeps no fetch sessions.
-    frame
-        .i32(correlation_id)
-        .i32(0)
-        .i16(0)
-        .i32(0)
-        .i32(request.topics.len() as i32);
+    frame.i32(correlation_id).i32(0).i16(0).i32(0).i32(request.topics.len() as i32);
     for (name, positions) in &request.topics {
         frame.string(name).i32(positions.len() as i32);
         for position in positions {
@@ -125,8 +99,7 @@ fn reply(
                 }
                 _ => {
                     failed = true;
-                    let (end, start) =
-                        log.map_or((-1, -1), |log| (log.next_offset, log.log_start_offset));
+                    let (end, start) = log.map_or((-1, -1), |log| (log.next_offset, log.log_start_offset));
                     frame.i64(end).i64(end).i64(start).i32(0).i32(-1).i32(0);
                 }
             }
@@ -158,20 +131,9 @@ fn records(
     request: &Request<'_>,
     already: usize,
 ) -> usize {
-    let stable = log
-        .open_transactions
-        .values()
-        .copied()
-        .min()
-        .unwrap_or(log.next_offset);
-    let limit = if request.read_committed {
-        stable
-    } else {
-        log.next_offset
-    };
-    let room = position
-        .max_bytes
-        .min(request.max_bytes.saturating_sub(already));
+    let stable = log.open_transactions.values().copied().min().unwrap_or(log.next_offset);
+    let limit = if request.read_committed { stable } else { log.next_offset };
+    let room = position.max_bytes.min(request.max_bytes.saturating_sub(already));
     let first = first_batch_after(&log.log, position.offset);
     let (mut bytes, mut last, mut upper) = (0, first, position.offset);
     for batch in &log.log[first..] {
@@ -185,16 +147,11 @@ fn records(
         upper = end;
         last += 1;
     }
-    frame
-        .i64(log.next_offset)
-        .i64(stable)
-        .i64(log.log_start_offset);
+    frame.i64(log.next_offset).i64(stable).i64(log.log_start_offset);
     if request.read_committed {
         // Markers are appended in order, so the list is sorted by them. Only what overlaps the records that are
         // sent may be named: a client would take a later transaction of that producer for the aborted one.
-        let from = log
-            .aborted_transactions
-            .partition_point(|(_, _, marker)| *marker < position.offset);
+        let from = log.aborted_transactions.partition_point(|(_, _, marker)| *marker < position.offset);
         let overlaps = |(_, first, _): &&(i64, i64, i64)| *first < upper;
         let aborted = &log.aborted_transactions[from..];
         frame.i32(aborted.iter().filter(overlaps).count() as i32);
@@ -220,9 +177,6 @@ pub(crate) fn first_batch_after<B: AsRef<[u8]>>(log: &[B], offset: i64) -> usize
 /// The offset after a stored batch's last record. A batch that is too short for its header cannot have been stored.
 fn batch_end(batch: &[u8]) -> i64 {
     let base = Reader::new(batch).i64().unwrap_or(0);
-    let count = batch
-        .get(57..)
-        .and_then(|tail| Reader::new(tail).i32().ok())
-        .unwrap_or(0);
+    let count = batch.get(57..).and_then(|tail| Reader::new(tail).i32().ok()).unwrap_or(0);
     base + i64::from(count)
 }

@@ -49,13 +49,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(broker: FakeBroker, inner: SocketAddr) -> Self {
-        Self {
-            broker,
-            inner,
-            appended: Notify::new(),
-            ended: Mutex::default(),
-            requests: AtomicU64::new(0),
-        }
+        Self { broker, inner, appended: Notify::new(), ended: Mutex::default(), requests: AtomicU64::new(0) }
     }
 }
 
@@ -108,9 +102,7 @@ impl Front {
 /// stop accepting for good if it ran out of them; a quarter of them all is kept for the rest of the process.
 fn most_connections() -> usize {
     let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let open_files = open_files
-        .and_then(|n| usize::try_from(n).ok())
-        .unwrap_or(1 << 16);
+    let open_files = open_files.and_then(|n| usize::try_from(n).ok()).unwrap_or(1 << 16);
     (open_files / 4).clamp(8, 1 << 14)
 }
 
@@ -143,15 +135,11 @@ async fn answer(
     let header = Header::read(&mut body).map_err(invalid)?;
     match (header.api_key, header.api_version) {
         (FETCH, fetch::VERSION) => {
-            *reply = fetch::answer(shared, &header, body)
-                .await
-                .map_err(invalid)?;
+            *reply = fetch::answer(shared, &header, body).await.map_err(invalid)?;
             return Ok(true);
         }
         (OFFSET_FETCH, offset_fetch::VERSION) => {
-            let refusal = shared
-                .broker
-                .with_state(|state| offset_fetch::refusal(state, &header, body));
+            let refusal = shared.broker.with_state(|state| offset_fetch::refusal(state, &header, body));
             if let Some(refusal) = refusal.map_err(invalid)? {
                 *reply = refusal;
                 return Ok(true);
@@ -196,11 +184,7 @@ async fn exchange(
     request: &[u8],
     reply: &mut Vec<u8>,
 ) -> io::Result<()> {
-    if shared
-        .requests
-        .fetch_add(1, Ordering::Relaxed)
-        .is_multiple_of(FORGET_EVERY)
-    {
+    if shared.requests.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGET_EVERY) {
         shared.broker.clear_requests();
     }
     upstream.write_all(request).await?;
@@ -219,16 +203,9 @@ async fn read_frame(stream: &mut BufReader<TcpStream>, frame: &mut Vec<u8>) -> i
     if (&mut *stream).take(4).read_to_end(frame).await? == 0 {
         return Ok(false);
     }
-    let length = frame
-        .as_slice()
-        .try_into()
-        .map(u32::from_be_bytes)
-        .map_err(|_| io::ErrorKind::UnexpectedEof)?;
+    let length = frame.as_slice().try_into().map(u32::from_be_bytes).map_err(|_| io::ErrorKind::UnexpectedEof)?;
     if length > MOST_FRAME_BYTES {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("a frame of {length} bytes"),
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes")));
     }
     let read = stream.take(u64::from(length)).read_to_end(frame).await?;
     if read < length as usize {

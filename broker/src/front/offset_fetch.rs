@@ -35,12 +35,7 @@ impl<'a> Request<'a> {
             body.skip_tagged_fields()?;
             topics.push((name, partitions));
         }
-        Ok(Self {
-            group,
-            topics,
-            all: count == 0,
-            require_stable: body.i8()? != 0,
-        })
+        Ok(Self { group, topics, all: count == 0, require_stable: body.i8()? != 0 })
     }
 }
 
@@ -57,56 +52,29 @@ pub(super) fn refusal(
     let pending: Vec<(&str, i32)> = state
         .transactions
         .values()
-        .filter(|txn| {
-            matches!(
-                txn.status,
-                TxnStatus::Ongoing | TxnStatus::PrepareCommit | TxnStatus::PrepareAbort
-            )
-        })
+        .filter(|txn| matches!(txn.status, TxnStatus::Ongoing | TxnStatus::PrepareCommit | TxnStatus::PrepareAbort))
         .filter_map(|txn| txn.staged_offsets.get(request.group))
         .flat_map(|offsets| offsets.keys())
         .map(|(topic, partition)| (topic.as_str(), *partition))
         .collect();
     let asked = |topic: &str, partition: i32| {
-        request.all
-            || request
-                .topics
-                .iter()
-                .any(|(name, list)| *name == topic && list.contains(&partition))
+        request.all || request.topics.iter().any(|(name, list)| *name == topic && list.contains(&partition))
     };
-    if !pending
-        .iter()
-        .any(|(topic, partition)| asked(topic, *partition))
-    {
+    if !pending.iter().any(|(topic, partition)| asked(topic, *partition)) {
         return Ok(None);
     }
     // Every partition is refused, not only the pending ones: the client asks again for all of them anyway.
     let topics = if request.all {
-        pending
-            .iter()
-            .map(|(topic, partition)| (*topic, vec![*partition]))
-            .collect()
+        pending.iter().map(|(topic, partition)| (*topic, vec![*partition])).collect()
     } else {
         request.topics
     };
     let mut frame = Frame::new();
-    frame
-        .i32(header.correlation_id)
-        .varint(0)
-        .i32(0)
-        .varint(topics.len() as u32 + 1);
+    frame.i32(header.correlation_id).varint(0).i32(0).varint(topics.len() as u32 + 1);
     for (name, partitions) in &topics {
-        frame
-            .compact_string(name)
-            .varint(partitions.len() as u32 + 1);
+        frame.compact_string(name).varint(partitions.len() as u32 + 1);
         for partition in partitions {
-            frame
-                .i32(*partition)
-                .i64(-1)
-                .i32(-1)
-                .varint(0)
-                .i16(UNSTABLE_OFFSET_COMMIT)
-                .varint(0);
+            frame.i32(*partition).i64(-1).i32(-1).varint(0).i16(UNSTABLE_OFFSET_COMMIT).varint(0);
         }
         frame.varint(0);
     }

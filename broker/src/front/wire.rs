@@ -69,10 +69,7 @@ impl<'a> Reader<'a> {
     /// A string with a two-byte length; `None` for null.
     pub(crate) fn nullable_string(&mut self) -> Result<Option<&'a str>, Malformed> {
         let len = self.i16()?;
-        usize::try_from(len)
-            .ok()
-            .map(|len| self.text(len))
-            .transpose()
+        usize::try_from(len).ok().map(|len| self.text(len)).transpose()
     }
 
     pub(crate) fn string(&mut self) -> Result<&'a str, Malformed> {
@@ -82,9 +79,7 @@ impl<'a> Reader<'a> {
     /// A string of the flexible layout; `None` for null.
     pub(crate) fn compact_nullable_string(&mut self) -> Result<Option<&'a str>, Malformed> {
         let len = self.varint()?;
-        len.checked_sub(1)
-            .map(|len| self.text(len as usize))
-            .transpose()
+        len.checked_sub(1).map(|len| self.text(len as usize)).transpose()
     }
 
     pub(crate) fn compact_string(&mut self) -> Result<&'a str, Malformed> {
@@ -192,14 +187,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let mut frame = Frame::new();
-        frame
-            .i16(7)
-            .i32(-2)
-            .i64(1 << 40)
-            .varint(300)
-            .string("abc")
-            .nullable_string(None)
-            .compact_string("xyz");
+        frame.i16(7).i32(-2).i64(1 << 40).varint(300).string("abc").nullable_string(None).compact_string("xyz");
         let bytes = frame.finish();
         let mut reader = Reader::new(&bytes);
         assert_eq!(reader.i32().ok(), i32::try_from(bytes.len() - 4).ok());
@@ -210,9 +198,6 @@ mod tests {
         assert_eq!(reader.string().ok(), Some("abc"));
         assert!(matches!(reader.nullable_string(), Ok(None)));
         assert_eq!(reader.compact_string().ok(), Some("xyz"));
-        assert!(
-            reader.i8().is_err(),
-            "reading past the end is an error, not a panic"
-        );
+        assert!(reader.i8().is_err(), "reading past the end is an error, not a panic");
     }
 }

@@ -22,25 +22,17 @@ pub fn broker(topics: &[(&str, i32)]) -> EmbeddedBroker {
 
 pub fn client(broker: &EmbeddedBroker) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", broker.bootstrap())
-        .set("retry.backoff.ms", "10");
+    config.set("bootstrap.servers", broker.bootstrap()).set("retry.backoff.ms", "10");
     config
 }
 
 pub fn producer(broker: &EmbeddedBroker) -> BaseProducer {
-    client(broker)
-        .set("linger.ms", "1")
-        .create()
-        .expect("a producer")
+    client(broker).set("linger.ms", "1").create().expect("a producer")
 }
 
 pub fn transactional(broker: &EmbeddedBroker, id: &str) -> BaseProducer {
-    let producer: BaseProducer = client(broker)
-        .set("transactional.id", id)
-        .set("linger.ms", "1")
-        .create()
-        .expect("a producer");
+    let producer: BaseProducer =
+        client(broker).set("transactional.id", id).set("linger.ms", "1").create().expect("a producer");
     producer.init_transactions(WAIT).expect("init_transactions");
     producer
 }
@@ -57,24 +49,13 @@ pub fn consumer(broker: &EmbeddedBroker, group: &str, isolation: &str) -> BaseCo
 }
 
 /// Queues records without waiting for their delivery.
-pub fn enqueue(
-    producer: &BaseProducer,
-    topic: &str,
-    partition: i32,
-    values: impl IntoIterator<Item = u32>,
-) {
+pub fn enqueue(producer: &BaseProducer, topic: &str, partition: i32, values: impl IntoIterator<Item = u32>) {
     for value in values {
         let text = value.to_string();
-        let mut record = BaseRecord::<str, str>::to(topic)
-            .partition(partition)
-            .payload(&text);
+        let mut record = BaseRecord::<str, str>::to(topic).partition(partition).payload(&text);
         // The queue is bounded; a full one is the moment to serve deliveries.
         while let Err((error, returned)) = producer.send(record) {
-            assert_eq!(
-                error.rdkafka_error_code(),
-                Some(rdkafka::types::RDKafkaErrorCode::QueueFull),
-                "{error}"
-            );
+            assert_eq!(error.rdkafka_error_code(), Some(rdkafka::types::RDKafkaErrorCode::QueueFull), "{error}");
             producer.poll(Duration::from_millis(5));
             record = returned;
         }
@@ -82,12 +63,7 @@ pub fn enqueue(
 }
 
 /// Sends records and waits for their delivery, which takes up to 100 ms in this wrapper of librdkafka.
-pub fn send(
-    producer: &BaseProducer,
-    topic: &str,
-    partition: i32,
-    values: impl IntoIterator<Item = u32>,
-) {
+pub fn send(producer: &BaseProducer, topic: &str, partition: i32, values: impl IntoIterator<Item = u32>) {
     enqueue(producer, topic, partition, values);
     producer.flush(WAIT).expect("flush");
 }
@@ -97,11 +73,7 @@ pub fn read(consumer: &BaseConsumer, count: usize) -> Vec<OwnedMessage> {
     let deadline = Instant::now() + WAIT;
     let mut records = Vec::new();
     while records.len() < count {
-        assert!(
-            Instant::now() < deadline,
-            "{} of {count} records came",
-            records.len()
-        );
+        assert!(Instant::now() < deadline, "{} of {count} records came", records.len());
         if let Some(message) = consumer.poll(Duration::from_millis(50)) {
             records.push(message.expect("a record").detach());
         }
@@ -114,20 +86,14 @@ pub fn read_nothing(consumer: &BaseConsumer) {
     let deadline = Instant::now() + Duration::from_millis(400);
     while Instant::now() < deadline {
         if let Some(message) = consumer.poll(Duration::from_millis(50)) {
-            panic!(
-                "unexpected {:?}",
-                message.map(|message| value(&message.detach()))
-            );
+            panic!("unexpected {:?}", message.map(|message| value(&message.detach())));
         }
     }
 }
 
 pub fn value(message: &OwnedMessage) -> u32 {
     let payload = message.payload().expect("a payload");
-    std::str::from_utf8(payload)
-        .expect("text")
-        .parse()
-        .expect("a number")
+    std::str::from_utf8(payload).expect("text").parse().expect("a number")
 }
 
 pub fn values(messages: &[OwnedMessage]) -> Vec<u32> {
@@ -136,12 +102,7 @@ pub fn values(messages: &[OwnedMessage]) -> Vec<u32> {
     values
 }
 
-pub fn subscribed(
-    broker: &EmbeddedBroker,
-    group: &str,
-    isolation: &str,
-    topics: &[&str],
-) -> BaseConsumer {
+pub fn subscribed(broker: &EmbeddedBroker, group: &str, isolation: &str, topics: &[&str]) -> BaseConsumer {
     let consumer = consumer(broker, group, isolation);
     consumer.subscribe(topics).expect("subscribe");
     consumer

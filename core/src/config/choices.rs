@@ -47,11 +47,8 @@ pub enum Acks {
 }
 
 impl StartFrom {
-    pub(super) const WORDS: &'static [(&'static str, Self)] = &[
-        ("earliest", Self::Earliest),
-        ("latest", Self::Latest),
-        ("fail", Self::Fail),
-    ];
+    pub(super) const WORDS: &'static [(&'static str, Self)] =
+        &[("earliest", Self::Earliest), ("latest", Self::Latest), ("fail", Self::Fail)];
 
     /// The word that a configuration uses.
     pub fn name(self) -> &'static str {
@@ -60,11 +57,8 @@ impl StartFrom {
 }
 
 impl OnLostOffsets {
-    pub(super) const WORDS: &'static [(&'static str, Self)] = &[
-        ("fail", Self::Fail),
-        ("earliest", Self::Earliest),
-        ("latest", Self::Latest),
-    ];
+    pub(super) const WORDS: &'static [(&'static str, Self)] =
+        &[("fail", Self::Fail), ("earliest", Self::Earliest), ("latest", Self::Latest)];
 
     /// The word that a configuration uses.
     pub fn name(self) -> &'static str {
@@ -73,11 +67,8 @@ impl OnLostOffsets {
 }
 
 impl Strategy {
-    pub(super) const WORDS: &'static [(&'static str, Self)] = &[
-        ("cooperative-sticky", Self::CooperativeSticky),
-        ("range", Self::Range),
-        ("roundrobin", Self::RoundRobin),
-    ];
+    pub(super) const WORDS: &'static [(&'static str, Self)] =
+        &[("cooperative-sticky", Self::CooperativeSticky), ("range", Self::Range), ("roundrobin", Self::RoundRobin)];
 
     /// The word that a configuration and librdkafka use.
     pub fn name(self) -> &'static str {
@@ -97,8 +88,5 @@ impl Acks {
 
 /// The word of `value`. Every variant has one; a test goes through them.
 fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
-    words
-        .iter()
-        .find(|(_, known)| *known == value)
-        .map_or("", |(word, _)| word)
+    words.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| word)
 }

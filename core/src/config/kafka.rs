@@ -44,9 +44,7 @@ impl KafkaProperties {
 
     /// The properties in the order of their names. Careful: values may be secrets.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// How many properties there are.
@@ -62,34 +60,23 @@ impl KafkaProperties {
     /// The value of a property under any of its aliases.
     pub(super) fn get_canonical(&self, name: &str) -> Option<&str> {
         let wanted = properties::canonical(name);
-        self.iter()
-            .find(|(name, _)| properties::canonical(name) == wanted)
-            .map(|(_, value)| value)
+        self.iter().find(|(name, _)| properties::canonical(name) == wanted).map(|(_, value)| value)
     }
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = (&str, &mut String)> {
-        self.0
-            .iter_mut()
-            .map(|(name, value)| (name.as_str(), value))
+        self.0.iter_mut().map(|(name, value)| (name.as_str(), value))
     }
 }
 
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for KafkaProperties {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(properties: I) -> Self {
-        Self(
-            properties
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        )
+        Self(properties.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
 
 impl fmt::Debug for KafkaProperties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map()
-            .entries(self.iter().map(|(name, value)| (name, shown(name, value))))
-            .finish()
+        f.debug_map().entries(self.iter().map(|(name, value)| (name, shown(name, value)))).finish()
     }
 }
 
@@ -105,17 +92,11 @@ impl fmt::Display for KafkaProperties {
 
 /// What a person may see of a property: its value, or `***`.
 pub fn shown(name: &str, value: &str) -> String {
-    if properties::is_harmless(name) {
-        without_credentials(value)
-    } else {
-        MASK.to_owned()
-    }
+    if properties::is_harmless(name) { without_credentials(value) } else { MASK.to_owned() }
 }
 
 /// Replaces everything up to the last `@`: `user:password@host` becomes `***@host`. A password may hold
 /// commas and colons, so no part before it is safe to show.
 fn without_credentials(value: &str) -> String {
-    value
-        .rsplit_once('@')
-        .map_or_else(|| value.to_owned(), |(_, rest)| format!("{MASK}@{rest}"))
+    value.rsplit_once('@').map_or_else(|| value.to_owned(), |(_, rest)| format!("{MASK}@{rest}"))
 }

@@ -58,18 +58,13 @@ const AT_LEAST_ONCE_MESSAGE_TIMEOUT_MS: u64 = 120_000;
 /// static member of the group.
 ///
 /// The pairs may hold secrets: show them through [`shown`](super::shown) only.
-pub fn consumer_properties(
-    config: &Config,
-    group_instance_id: Option<&str>,
-    lanes: usize,
-) -> Vec<(String, String)> {
+pub fn consumer_properties(config: &Config, group_instance_id: Option<&str>, lanes: usize) -> Vec<(String, String)> {
     let mut list = List::new(CONSUMER);
     let partition_bytes = PARTITION_FETCH_BYTES.min((config.fetch.max_bytes / 4) & !1023);
     list.put("max.partition.fetch.bytes", partition_bytes.to_string());
     list.pass_through(&config.kafka, Scope::Consumer);
 
-    let queued_kbytes =
-        (config.fetch.max_bytes / lanes.max(1) / 1024).clamp(1024, QUEUED_MAX_KBYTES);
+    let queued_kbytes = (config.fetch.max_bytes / lanes.max(1) / 1024).clamp(1024, QUEUED_MAX_KBYTES);
     list.put("auto.offset.reset", "error");
     list.put("enable.auto.commit", "false");
     list.put("enable.auto.offset.store", "false");
@@ -79,10 +74,7 @@ pub fn consumer_properties(
         list.put("group.instance.id", id);
     }
     list.put("isolation.level", "read_committed");
-    list.put(
-        "partition.assignment.strategy",
-        config.rebalance.strategy.name(),
-    );
+    list.put("partition.assignment.strategy", config.rebalance.strategy.name());
     list.put("queued.max.messages.kbytes", queued_kbytes.to_string());
     list.0
 }
@@ -98,34 +90,23 @@ pub fn producer_properties(config: &Config, role: Role<'_>) -> Vec<(String, Stri
         Role::AtMostOnce => {
             list.put("acks", config.at_most_once.acks.number().to_string());
             list.put("enable.idempotence", "false");
-            list.put(
-                "message.timeout.ms",
-                AT_MOST_ONCE_MESSAGE_TIMEOUT_MS.to_string(),
-            );
+            list.put("message.timeout.ms", AT_MOST_ONCE_MESSAGE_TIMEOUT_MS.to_string());
             list.put("retries", "0");
         }
         Role::AtLeastOnce => {
             list.put("acks", "all");
             list.put("enable.idempotence", "true");
-            list.put(
-                "message.timeout.ms",
-                AT_LEAST_ONCE_MESSAGE_TIMEOUT_MS.to_string(),
-            );
+            list.put("message.timeout.ms", AT_LEAST_ONCE_MESSAGE_TIMEOUT_MS.to_string());
         }
         Role::Transactional { id } => {
             let timeout_ms = config.transactions.timeout_ms;
             list.put("acks", "all");
             list.put("enable.idempotence", "true");
-            list.put(
-                "message.timeout.ms",
-                transactional_message_timeout_ms(timeout_ms).to_string(),
-            );
+            list.put("message.timeout.ms", transactional_message_timeout_ms(timeout_ms).to_string());
             list.put("transaction.timeout.ms", timeout_ms.to_string());
             list.put("transactional.id", id);
             // librdkafka refuses a longer one; without any it chooses a fitting value.
-            if number(&config.kafka, "socket.timeout.ms")
-                .is_some_and(|socket_ms| socket_ms > timeout_ms)
-            {
+            if number(&config.kafka, "socket.timeout.ms").is_some_and(|socket_ms| socket_ms > timeout_ms) {
                 list.put("socket.timeout.ms", timeout_ms.to_string());
             }
         }
@@ -140,8 +121,7 @@ pub fn property_names() -> impl Iterator<Item = &'static str> {
 
 /// The longest `linger.ms` with which every producer can be created, plus one.
 pub(super) fn shortest_message_timeout_ms(config: &Config) -> u64 {
-    transactional_message_timeout_ms(config.transactions.timeout_ms)
-        .min(AT_MOST_ONCE_MESSAGE_TIMEOUT_MS)
+    transactional_message_timeout_ms(config.transactions.timeout_ms).min(AT_MOST_ONCE_MESSAGE_TIMEOUT_MS)
 }
 
 /// Nine tenths of the transaction's timeout leave time to end the transaction.
@@ -161,8 +141,7 @@ impl List {
     /// Sets a property, in place of one that was set before under any of its names.
     fn put(&mut self, name: &str, value: impl Into<String>) {
         let canonical = properties::canonical(name);
-        self.0
-            .retain(|(other, _)| properties::canonical(other) != canonical);
+        self.0.retain(|(other, _)| properties::canonical(other) != canonical);
         self.0.push((name.to_owned(), value.into()));
     }
 

@@ -21,10 +21,7 @@ impl Limit {
 
     /// What to tell the user who set `value`.
     pub(super) fn message(self, value: i128) -> String {
-        format!(
-            "{value} is out of range; set it to a value from {} to {}",
-            self.min, self.max
-        )
+        format!("{value} is out of range; set it to a value from {} to {}", self.min, self.max)
     }
 }
 

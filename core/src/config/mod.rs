@@ -27,8 +27,8 @@ pub use choices::{Acks, OnLostOffsets, StartFrom, Strategy};
 pub use kafka::{KafkaProperties, shown};
 pub use problem::{ConfigError, Problem, ProblemKind};
 pub use sections::{
-    AtMostOnceConfig, BatchConfig, ExecConfig, FetchConfig, RebalanceConfig, RetryConfig, Route,
-    SecurityConfig, ShutdownConfig, TransactionsConfig,
+    AtMostOnceConfig, BatchConfig, ExecConfig, FetchConfig, RebalanceConfig, RetryConfig, Route, SecurityConfig,
+    ShutdownConfig, TransactionsConfig,
 };
 
 use crate::Guarantee;
@@ -137,10 +137,7 @@ impl Config {
                 let position = error.span().map(|span| line_and_column(text, span.start));
                 found.push(syntax(error.message(), position));
             }
-            return Err(ConfigError {
-                problems: found,
-                source_name: source_name.to_owned(),
-            });
+            return Err(ConfigError { problems: found, source_name: source_name.to_owned() });
         }
         let table = tree::from_toml(document.get_ref());
         let config = Self::from_tree(&table, &problems);
@@ -161,26 +158,18 @@ impl Config {
             Ok(bytes) => bytes,
             Err(error) => {
                 let problems = Problems::default();
-                let message =
-                    format!("can't read the file ({error}); name a file that ksem may read");
+                let message = format!("can't read the file ({error}); name a file that ksem may read");
                 problems.add("", ProblemKind::Missing, message);
-                return Err(ConfigError {
-                    problems: problems.into_inner(),
-                    source_name,
-                });
+                return Err(ConfigError { problems: problems.into_inner(), source_name });
             }
         };
         match String::from_utf8(bytes) {
             Ok(text) => Self::from_toml_str(&text, &source_name),
             Err(error) => {
-                let valid =
-                    String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+                let valid = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
                 let position = line_and_column(&valid, valid.len());
                 let problem = syntax("not UTF-8; save the file as UTF-8", Some(position));
-                Err(ConfigError {
-                    problems: vec![problem],
-                    source_name,
-                })
+                Err(ConfigError { problems: vec![problem], source_name })
             }
         }
     }
@@ -196,20 +185,14 @@ impl Config {
             Ok(Value::Table(table)) => table,
             Ok(value) => {
                 section::wrong_type("", "an object with ksem's fields", &value, &problems);
-                return Err(ConfigError {
-                    problems: problems.into_inner(),
-                    source_name: source_name.to_owned(),
-                });
+                return Err(ConfigError { problems: problems.into_inner(), source_name: source_name.to_owned() });
             }
             Err(_) if text.trim().is_empty() => Table::new(),
             Err(error) => {
                 let message = error.to_string();
                 let message = message.split(" at line ").next().unwrap_or_default();
                 let problem = syntax(message, Some((error.line(), error.column())));
-                return Err(ConfigError {
-                    problems: vec![problem],
-                    source_name: source_name.to_owned(),
-                });
+                return Err(ConfigError { problems: vec![problem], source_name: source_name.to_owned() });
             }
         };
         let config = Self::from_tree(&table, &problems);
@@ -256,8 +239,7 @@ impl Config {
 
     fn from_tree(table: &Table, problems: &Problems) -> Self {
         if table.is_empty() {
-            let message =
-                "no fields; set at least `group`, `inputs` and, in `[kafka]`, `bootstrap.servers`";
+            let message = "no fields; set at least `group`, `inputs` and, in `[kafka]`, `bootstrap.servers`";
             problems.add("", ProblemKind::Empty, message);
             return Self::default();
         }
@@ -272,10 +254,7 @@ fn finish<T>(value: T, problems: Vec<Problem>, source_name: &str) -> Result<T, C
     if problems.is_empty() {
         return Ok(value);
     }
-    Err(ConfigError {
-        problems,
-        source_name: source_name.to_owned(),
-    })
+    Err(ConfigError { problems, source_name: source_name.to_owned() })
 }
 
 fn syntax(message: &str, position: Option<(usize, usize)>) -> Problem {

@@ -27,19 +27,11 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 const fn owned(name: &'static str, field: &'static str, why: &'static str) -> Owned {
-    Owned {
-        name,
-        field: Some(field),
-        why,
-    }
+    Owned { name, field: Some(field), why }
 }
 
 const fn internal(name: &'static str, why: &'static str) -> Owned {
-    Owned {
-        name,
-        field: None,
-        why,
-    }
+    Owned { name, field: None, why }
 }
 
 const CODE: &str = "a callback or pointer can't be set from a configuration";
@@ -56,29 +48,13 @@ const ACKS: &str = "`at_most_once.acks` (the other guarantees always wait for al
 const TRANSACTION: &str = "`transactions.timeout_ms`";
 
 const OWNED: &[Owned] = &[
-    owned(
-        "metadata.broker.list",
-        "`kafka.bootstrap.servers`",
-        "this is only an alias",
-    ),
-    owned(
-        "group.id",
-        "`group`",
-        "ksem names the consumer group itself",
-    ),
-    owned(
-        "group.instance.id",
-        INSTANCE,
-        "ksem derives the member's name from the instance's",
-    ),
+    owned("metadata.broker.list", "`kafka.bootstrap.servers`", "this is only an alias"),
+    owned("group.id", "`group`", "ksem names the consumer group itself"),
+    owned("group.instance.id", INSTANCE, "ksem derives the member's name from the instance's"),
     owned("group.protocol", STRATEGY, CLASSIC),
     owned("group.protocol.type", STRATEGY, CLASSIC),
     owned("group.remote.assignor", STRATEGY, CLASSIC),
-    owned(
-        "partition.assignment.strategy",
-        STRATEGY,
-        "ksem has to know how partitions are taken away",
-    ),
+    owned("partition.assignment.strategy", STRATEGY, "ksem has to know how partitions are taken away"),
     owned("enable.auto.commit", GUARANTEE, COMMITS),
     owned("auto.commit.enable", GUARANTEE, COMMITS),
     owned("auto.commit.interval.ms", GUARANTEE, COMMITS),
@@ -86,35 +62,12 @@ const OWNED: &[Owned] = &[
     owned("offset.store.method", GUARANTEE, COMMITS),
     owned("offset.store.path", GUARANTEE, COMMITS),
     owned("offset.store.sync.interval.ms", GUARANTEE, COMMITS),
-    owned(
-        "isolation.level",
-        GUARANTEE,
-        "ksem always reads with read_committed",
-    ),
-    owned(
-        "auto.offset.reset",
-        "`start_from` and `on_lost_offsets`",
-        "ksem never resets an offset silently",
-    ),
-    internal(
-        "enable.partition.eof",
-        "ksem always needs to see the end of a partition",
-    ),
-    owned(
-        "queued.max.messages.kbytes",
-        "`fetch.max_bytes`",
-        "ksem divides its memory over the lanes",
-    ),
-    owned(
-        "transactional.id",
-        INSTANCE,
-        "ksem names the transactional producer of each lane",
-    ),
-    owned(
-        "transaction.timeout.ms",
-        TRANSACTION,
-        "ksem derives other timeouts from the transaction's",
-    ),
+    owned("isolation.level", GUARANTEE, "ksem always reads with read_committed"),
+    owned("auto.offset.reset", "`start_from` and `on_lost_offsets`", "ksem never resets an offset silently"),
+    internal("enable.partition.eof", "ksem always needs to see the end of a partition"),
+    owned("queued.max.messages.kbytes", "`fetch.max_bytes`", "ksem divides its memory over the lanes"),
+    owned("transactional.id", INSTANCE, "ksem names the transactional producer of each lane"),
+    owned("transaction.timeout.ms", TRANSACTION, "ksem derives other timeouts from the transaction's"),
     owned("message.timeout.ms", TRANSACTION, TIMEOUT),
     owned("delivery.timeout.ms", TRANSACTION, TIMEOUT),
     owned("acks", ACKS, PRODUCES),
@@ -124,15 +77,8 @@ const OWNED: &[Owned] = &[
     owned("retries", GUARANTEE, PRODUCES),
     owned("message.send.max.retries", GUARANTEE, PRODUCES),
     owned("queuing.strategy", GUARANTEE, PRODUCES),
-    owned(
-        "queue.buffering.backpressure.threshold",
-        GUARANTEE,
-        PRODUCES,
-    ),
-    internal(
-        "delivery.report.only.error",
-        "ksem waits for the report of every record",
-    ),
+    owned("queue.buffering.backpressure.threshold", GUARANTEE, PRODUCES),
+    internal("delivery.report.only.error", "ksem waits for the report of every record"),
     internal("enabled_events", QUEUES),
     internal("log.queue", QUEUES),
     internal("consume.callback.max.messages", QUEUES),
@@ -141,17 +87,8 @@ const OWNED: &[Owned] = &[
     internal("opaque", CODE),
     internal("default_topic_conf", CODE),
     internal("msg_order_cmp", CODE),
-    internal(
-        "ssl_key",
-        "a pointer can't be set from a configuration: use `ssl.key.pem`",
-    ),
-    internal(
-        "ssl_certificate",
-        "a pointer can't be set from a configuration: use `ssl.certificate.pem`",
-    ),
-    internal(
-        "ssl_ca",
-        "a pointer can't be set from a configuration: use `ssl.ca.pem`",
-    ),
+    internal("ssl_key", "a pointer can't be set from a configuration: use `ssl.key.pem`"),
+    internal("ssl_certificate", "a pointer can't be set from a configuration: use `ssl.certificate.pem`"),
+    internal("ssl_ca", "a pointer can't be set from a configuration: use `ssl.ca.pem`"),
     internal("ssl_engine_callback_data", CODE),
 ];

@@ -72,10 +72,6 @@ impl Positions {
 pub(super) fn line_and_column(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let column = before[line_start..]
-        .trim_start_matches('\u{feff}')
-        .chars()
-        .count()
-        + 1;
+    let column = before[line_start..].trim_start_matches('\u{feff}').chars().count() + 1;
     (before.matches('\n').count() + 1, column)
 }

@@ -99,10 +99,7 @@ impl Problems {
     /// Whether something is wrong at `path` or below it: then a rule about its value says nothing new.
     pub(super) fn touch(&self, path: &str) -> bool {
         self.0.borrow().iter().any(|problem| {
-            problem
-                .path
-                .strip_prefix(path)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            problem.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         })
     }
 

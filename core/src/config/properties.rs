@@ -15,13 +15,9 @@ pub(super) enum Scope {
 
 /// Which clients read `name`, or `None` when librdkafka has no such property.
 pub(super) fn scope(name: &str) -> Option<Scope> {
-    [
-        (BOTH, Scope::Both),
-        (CONSUMER, Scope::Consumer),
-        (PRODUCER, Scope::Producer),
-    ]
-    .into_iter()
-    .find_map(|(names, scope)| names.contains(&name).then_some(scope))
+    [(BOTH, Scope::Both), (CONSUMER, Scope::Consumer), (PRODUCER, Scope::Producer)]
+        .into_iter()
+        .find_map(|(names, scope)| names.contains(&name).then_some(scope))
 }
 
 /// Every property that librdkafka has.
@@ -31,10 +27,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 /// The name that librdkafka stores a property under: two aliases set one value.
 pub(super) fn canonical(name: &str) -> &str {
-    ALIASES
-        .iter()
-        .find(|(alias, _)| *alias == name)
-        .map_or(name, |(_, canonical)| canonical)
+    ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, canonical)| canonical)
 }
 
 /// Whether the value is a secret: it may be given by reference (`env:NAME`, `file:/path`).
@@ -57,14 +50,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
     ("retries", "message.send.max.retries"),
     ("sasl.mechanism", "sasl.mechanisms"),
-    (
-        "sasl.oauthbearer.client.credentials.client.id",
-        "sasl.oauthbearer.client.id",
-    ),
-    (
-        "sasl.oauthbearer.client.credentials.client.secret",
-        "sasl.oauthbearer.client.secret",
-    ),
+    ("sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.id"),
+    ("sasl.oauthbearer.client.credentials.client.secret", "sasl.oauthbearer.client.secret"),
     ("metadata.broker.list", "bootstrap.servers"),
 ];
 

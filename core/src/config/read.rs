@@ -41,13 +41,7 @@ pub(super) fn config(table: &Table, problems: &Problems) -> Config {
         }
         config.routes.push(route);
     });
-    kafka(
-        "kafka",
-        "",
-        root.table("kafka"),
-        &mut config.kafka,
-        problems,
-    );
+    kafka("kafka", "", root.table("kafka"), &mut config.kafka, problems);
     processing(&mut root, &mut config);
     group(&mut root, &mut config);
     root.finish();
@@ -58,124 +52,63 @@ fn top(root: &mut Section<'_>, config: &mut Config) {
     set(&mut config.group, root.text("group"));
     set(&mut config.inputs, root.texts("inputs"));
     set(&mut config.guarantee, root.choice("guarantee", GUARANTEES));
-    set(
-        &mut config.start_from,
-        root.choice("start_from", StartFrom::WORDS),
-    );
-    set(
-        &mut config.on_lost_offsets,
-        root.choice("on_lost_offsets", OnLostOffsets::WORDS),
-    );
+    set(&mut config.start_from, root.choice("start_from", StartFrom::WORDS));
+    set(&mut config.on_lost_offsets, root.choice("on_lost_offsets", OnLostOffsets::WORDS));
 }
 
 fn processing(root: &mut Section<'_>, config: &mut Config) {
     root.section("batch", |section| {
         let batch = &mut config.batch;
-        set(
-            &mut batch.max_records,
-            section.integer("max_records", limits::BATCH_MAX_RECORDS),
-        );
-        set(
-            &mut batch.max_bytes,
-            section.integer("max_bytes", limits::BATCH_MAX_BYTES),
-        );
-        set(
-            &mut batch.linger_ms,
-            section.integer("linger_ms", limits::BATCH_LINGER_MS),
-        );
+        set(&mut batch.max_records, section.integer("max_records", limits::BATCH_MAX_RECORDS));
+        set(&mut batch.max_bytes, section.integer("max_bytes", limits::BATCH_MAX_BYTES));
+        set(&mut batch.linger_ms, section.integer("linger_ms", limits::BATCH_LINGER_MS));
     });
     root.section("transactions", |section| {
         let transactions = &mut config.transactions;
         transactions.instance_id = section.text("instance_id");
-        set(
-            &mut transactions.timeout_ms,
-            section.integer("timeout_ms", limits::TRANSACTIONS_TIMEOUT_MS),
-        );
+        set(&mut transactions.timeout_ms, section.integer("timeout_ms", limits::TRANSACTIONS_TIMEOUT_MS));
         transactions.lanes = section.integer("lanes", limits::TRANSACTIONS_LANES);
         transactions.state_dir = section.text("state_dir").map(PathBuf::from);
     });
     root.section("at_most_once", |section| {
         let acks = section.integer::<u8>("acks", limits::AT_MOST_ONCE_ACKS);
-        set(
-            &mut config.at_most_once.acks,
-            acks.map(|acks| if acks == 0 { Acks::Zero } else { Acks::One }),
-        );
+        set(&mut config.at_most_once.acks, acks.map(|acks| if acks == 0 { Acks::Zero } else { Acks::One }));
     });
     root.section("retry", |section| {
         let retry = &mut config.retry;
-        set(
-            &mut retry.max_attempts,
-            section.integer("max_attempts", limits::RETRY_MAX_ATTEMPTS),
-        );
-        set(
-            &mut retry.backoff_ms,
-            section.integer("backoff_ms", limits::RETRY_BACKOFF_MS),
-        );
-        set(
-            &mut retry.max_backoff_ms,
-            section.integer("max_backoff_ms", limits::RETRY_MAX_BACKOFF_MS),
-        );
+        set(&mut retry.max_attempts, section.integer("max_attempts", limits::RETRY_MAX_ATTEMPTS));
+        set(&mut retry.backoff_ms, section.integer("backoff_ms", limits::RETRY_BACKOFF_MS));
+        set(&mut retry.max_backoff_ms, section.integer("max_backoff_ms", limits::RETRY_MAX_BACKOFF_MS));
     });
     root.section("exec", |section| {
         config.exec.command = section.text("command");
-        set(
-            &mut config.exec.timeout_ms,
-            section.integer("timeout_ms", limits::EXEC_TIMEOUT_MS),
-        );
+        set(&mut config.exec.timeout_ms, section.integer("timeout_ms", limits::EXEC_TIMEOUT_MS));
     });
 }
 
 fn group(root: &mut Section<'_>, config: &mut Config) {
     root.section("shutdown", |section| {
-        set(
-            &mut config.shutdown.deadline_ms,
-            section.integer("deadline_ms", limits::SHUTDOWN_DEADLINE_MS),
-        );
+        set(&mut config.shutdown.deadline_ms, section.integer("deadline_ms", limits::SHUTDOWN_DEADLINE_MS));
     });
     root.section("fetch", |section| {
-        set(
-            &mut config.fetch.max_bytes,
-            section.integer("max_bytes", limits::FETCH_MAX_BYTES),
-        );
+        set(&mut config.fetch.max_bytes, section.integer("max_bytes", limits::FETCH_MAX_BYTES));
     });
     root.section("rebalance", |section| {
-        set(
-            &mut config.rebalance.deadline_ms,
-            section.integer("deadline_ms", limits::REBALANCE_DEADLINE_MS),
-        );
-        set(
-            &mut config.rebalance.strategy,
-            section.choice("strategy", Strategy::WORDS),
-        );
+        set(&mut config.rebalance.deadline_ms, section.integer("deadline_ms", limits::REBALANCE_DEADLINE_MS));
+        set(&mut config.rebalance.strategy, section.choice("strategy", Strategy::WORDS));
     });
     root.section("security", |section| {
-        set(
-            &mut config.security.allow_unverified_tls,
-            section.boolean("allow_unverified_tls"),
-        );
-        set(
-            &mut config.security.allow_plaintext_password,
-            section.boolean("allow_plaintext_password"),
-        );
+        set(&mut config.security.allow_unverified_tls, section.boolean("allow_unverified_tls"));
+        set(&mut config.security.allow_plaintext_password, section.boolean("allow_plaintext_password"));
     });
 }
 
 /// Reads librdkafka properties. TOML takes an unquoted `bootstrap.servers` for a table `bootstrap` with a
 /// field `servers`, so nested tables are joined again. Which names are allowed is a rule, not read here.
-fn kafka(
-    path: &str,
-    prefix: &str,
-    entries: &[Entry],
-    properties: &mut KafkaProperties,
-    problems: &Problems,
-) {
+fn kafka(path: &str, prefix: &str, entries: &[Entry], properties: &mut KafkaProperties, problems: &Problems) {
     for entry in entries {
         let path = join(path, &entry.key);
-        let name = if prefix.is_empty() {
-            entry.key.clone()
-        } else {
-            format!("{prefix}.{}", entry.key)
-        };
+        let name = if prefix.is_empty() { entry.key.clone() } else { format!("{prefix}.{}", entry.key) };
         let value = match &entry.value {
             Value::Table(table) => {
                 kafka(&path, &name, table, properties, problems);
@@ -186,20 +119,14 @@ fn kafka(
             Value::Integer(number) => number.to_string(),
             Value::Boolean(flag) => flag.to_string(),
             // The only property of librdkafka that takes a fraction; it would cut any other at the point.
-            Value::Number(number) if properties::canonical(&name) == "queue.buffering.max.ms" => {
-                number.clone()
-            }
+            Value::Number(number) if properties::canonical(&name) == "queue.buffering.max.ms" => number.clone(),
             value => {
                 wrong_type(&path, "a string, an integer or a boolean", value, problems);
                 continue;
             }
         };
         if properties.get(&name).is_some() {
-            problems.add(
-                &path,
-                ProblemKind::Conflict,
-                "the property is set twice; remove one of them",
-            );
+            problems.add(&path, ProblemKind::Conflict, "the property is set twice; remove one of them");
         }
         properties.set(name, value);
     }

@@ -53,47 +53,30 @@ impl Rules<'_> {
     fn group_and_inputs(&self) {
         let group = &self.config.group;
         if group.trim().is_empty() {
-            self.fault(
-                "group",
-                ProblemKind::Missing,
-                "no name; set it to the name of the consumer group",
-            );
+            self.fault("group", ProblemKind::Missing, "no name; set it to the name of the consumer group");
         } else if group.chars().count() > GROUP_MAX_LEN || group.chars().any(char::is_control) {
-            let message =
-                format!("set it to at most {GROUP_MAX_LEN} characters without control characters");
+            let message = format!("set it to at most {GROUP_MAX_LEN} characters without control characters");
             self.fault("group", ProblemKind::OutOfRange, message);
         }
         if self.config.inputs.is_empty() {
-            self.fault(
-                "inputs",
-                ProblemKind::Missing,
-                "no topics; set it to the topics to read",
-            );
+            self.fault("inputs", ProblemKind::Missing, "no topics; set it to the topics to read");
         }
         let mut seen = BTreeSet::new();
         for (index, topic) in self.config.inputs.iter().enumerate() {
             let path = format!("inputs[{index}]");
             self.topic(&path, topic);
             if !seen.insert(topic) {
-                self.fault(
-                    &path,
-                    ProblemKind::Conflict,
-                    "the topic is listed twice; remove one of them",
-                );
+                self.fault(&path, ProblemKind::Conflict, "the topic is listed twice; remove one of them");
             }
         }
     }
 
     fn topic(&self, path: &str, topic: &str) {
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if topic.is_empty()
-            || topic.len() > TOPIC_MAX_LEN
-            || !topic.chars().all(legal)
-            || [".", ".."].contains(&topic)
+        if topic.is_empty() || topic.len() > TOPIC_MAX_LEN || !topic.chars().all(legal) || [".", ".."].contains(&topic)
         {
-            let message = format!(
-                "not a topic's name; set it to 1 to {TOPIC_MAX_LEN} of the characters a-z A-Z 0-9 . _ -"
-            );
+            let message =
+                format!("not a topic's name; set it to 1 to {TOPIC_MAX_LEN} of the characters a-z A-Z 0-9 . _ -");
             self.fault(path, ProblemKind::OutOfRange, message);
         }
     }
@@ -117,7 +100,8 @@ impl Rules<'_> {
                 let path = format!("route[{index}].to[{position}]");
                 self.topic(&path, topic);
                 if is_input(topic) {
-                    let message = "the topic is also an input, so its records would go round for ever; name another topic";
+                    let message =
+                        "the topic is also an input, so its records would go round for ever; name another topic";
                     self.fault(&path, ProblemKind::Conflict, message);
                 }
                 if !seen.insert((&route.from, topic)) {
@@ -130,68 +114,20 @@ impl Rules<'_> {
 
     fn ranges(&self) {
         let config = self.config;
-        self.range(
-            "batch.max_records",
-            config.batch.max_records as u64,
-            limits::BATCH_MAX_RECORDS,
-        );
-        self.range(
-            "batch.max_bytes",
-            config.batch.max_bytes as u64,
-            limits::BATCH_MAX_BYTES,
-        );
-        self.range(
-            "batch.linger_ms",
-            config.batch.linger_ms,
-            limits::BATCH_LINGER_MS,
-        );
-        self.range(
-            "transactions.timeout_ms",
-            config.transactions.timeout_ms,
-            limits::TRANSACTIONS_TIMEOUT_MS,
-        );
+        self.range("batch.max_records", config.batch.max_records as u64, limits::BATCH_MAX_RECORDS);
+        self.range("batch.max_bytes", config.batch.max_bytes as u64, limits::BATCH_MAX_BYTES);
+        self.range("batch.linger_ms", config.batch.linger_ms, limits::BATCH_LINGER_MS);
+        self.range("transactions.timeout_ms", config.transactions.timeout_ms, limits::TRANSACTIONS_TIMEOUT_MS);
         if let Some(lanes) = config.transactions.lanes {
-            self.range(
-                "transactions.lanes",
-                lanes as u64,
-                limits::TRANSACTIONS_LANES,
-            );
+            self.range("transactions.lanes", lanes as u64, limits::TRANSACTIONS_LANES);
         }
-        self.range(
-            "retry.max_attempts",
-            config.retry.max_attempts.into(),
-            limits::RETRY_MAX_ATTEMPTS,
-        );
-        self.range(
-            "retry.backoff_ms",
-            config.retry.backoff_ms,
-            limits::RETRY_BACKOFF_MS,
-        );
-        self.range(
-            "retry.max_backoff_ms",
-            config.retry.max_backoff_ms,
-            limits::RETRY_MAX_BACKOFF_MS,
-        );
-        self.range(
-            "shutdown.deadline_ms",
-            config.shutdown.deadline_ms,
-            limits::SHUTDOWN_DEADLINE_MS,
-        );
-        self.range(
-            "fetch.max_bytes",
-            config.fetch.max_bytes as u64,
-            limits::FETCH_MAX_BYTES,
-        );
-        self.range(
-            "rebalance.deadline_ms",
-            config.rebalance.deadline_ms,
-            limits::REBALANCE_DEADLINE_MS,
-        );
-        self.range(
-            "exec.timeout_ms",
-            config.exec.timeout_ms,
-            limits::EXEC_TIMEOUT_MS,
-        );
+        self.range("retry.max_attempts", config.retry.max_attempts.into(), limits::RETRY_MAX_ATTEMPTS);
+        self.range("retry.backoff_ms", config.retry.backoff_ms, limits::RETRY_BACKOFF_MS);
+        self.range("retry.max_backoff_ms", config.retry.max_backoff_ms, limits::RETRY_MAX_BACKOFF_MS);
+        self.range("shutdown.deadline_ms", config.shutdown.deadline_ms, limits::SHUTDOWN_DEADLINE_MS);
+        self.range("fetch.max_bytes", config.fetch.max_bytes as u64, limits::FETCH_MAX_BYTES);
+        self.range("rebalance.deadline_ms", config.rebalance.deadline_ms, limits::REBALANCE_DEADLINE_MS);
+        self.range("exec.timeout_ms", config.exec.timeout_ms, limits::EXEC_TIMEOUT_MS);
     }
 
     fn range(&self, path: &str, value: u64, limit: Limit) {
@@ -201,13 +137,7 @@ impl Rules<'_> {
     }
 
     fn times(&self) {
-        let Config {
-            batch,
-            transactions,
-            retry,
-            fetch,
-            ..
-        } = self.config;
+        let Config { batch, transactions, retry, fetch, .. } = self.config;
         self.order(
             ("retry.backoff_ms", retry.backoff_ms),
             ("retry.max_backoff_ms", retry.max_backoff_ms),
@@ -233,9 +163,8 @@ impl Rules<'_> {
             Order::NotAbove => (small_value <= large_value, "at most"),
         };
         if !holds && self.sound(small) && self.sound(large) {
-            let message = format!(
-                "{small_value} has to be {words} `{large}` ({large_value}); lower this one or raise the other"
-            );
+            let message =
+                format!("{small_value} has to be {words} `{large}` ({large_value}); lower this one or raise the other");
             self.fault(small, ProblemKind::Conflict, message);
         }
     }
@@ -246,8 +175,7 @@ impl Rules<'_> {
         };
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if id.is_empty() || id.len() > INSTANCE_MAX_LEN || !id.chars().all(legal) {
-            let message =
-                format!("set it to 1 to {INSTANCE_MAX_LEN} of the characters a-z A-Z 0-9 . _ -");
+            let message = format!("set it to 1 to {INSTANCE_MAX_LEN} of the characters a-z A-Z 0-9 . _ -");
             self.fault("transactions.instance_id", ProblemKind::OutOfRange, message);
         }
     }
@@ -261,16 +189,14 @@ impl Rules<'_> {
             self.fault("exec.command", ProblemKind::OutOfRange, message);
         }
         if !self.config.routes.is_empty() {
-            let message = "there are `[[route]]` tables too, and a record can have only one handler; remove this or them";
+            let message =
+                "there are `[[route]]` tables too, and a record can have only one handler; remove this or them";
             self.fault("exec.command", ProblemKind::Conflict, message);
         }
         if self.config.guarantee == Guarantee::ExactlyOnce {
             self.order(
                 ("exec.timeout_ms", self.config.exec.timeout_ms),
-                (
-                    "transactions.timeout_ms",
-                    self.config.transactions.timeout_ms,
-                ),
+                ("transactions.timeout_ms", self.config.transactions.timeout_ms),
                 Order::Below,
             );
         }

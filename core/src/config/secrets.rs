@@ -32,27 +32,19 @@ pub(super) fn resolve(kafka: &mut KafkaProperties, problems: &Problems) {
 
 fn from_environment(variable: &str) -> Result<String, String> {
     // `env:` alone, or with `=` or NUL in the name, can't be a variable and must not panic.
-    let value = if variable.is_empty() || variable.contains(['=', '\0']) {
-        None
-    } else {
-        std::env::var_os(variable)
-    };
+    let value = if variable.is_empty() || variable.contains(['=', '\0']) { None } else { std::env::var_os(variable) };
     let problem = match value.map(std::ffi::OsString::into_string) {
         Some(Ok(secret)) if !secret.is_empty() => return Ok(secret),
         Some(Ok(_)) => "is empty",
         Some(Err(_)) => "is not UTF-8",
         None => "is not set",
     };
-    Err(format!(
-        "the environment variable `{}` {problem}; set it before ksem starts",
-        variable.escape_debug()
-    ))
+    Err(format!("the environment variable `{}` {problem}; set it before ksem starts", variable.escape_debug()))
 }
 
 fn from_file(path: &str) -> Result<String, String> {
     let mut bytes = Vec::new();
-    let read =
-        File::open(path).and_then(|file| file.take(MAX_SECRET_BYTES + 1).read_to_end(&mut bytes));
+    let read = File::open(path).and_then(|file| file.take(MAX_SECRET_BYTES + 1).read_to_end(&mut bytes));
     let problem = match read.map(|_| String::from_utf8(bytes)) {
         Err(error) => format!("can't be read ({error})"),
         Ok(Ok(text)) if text.len() as u64 > MAX_SECRET_BYTES => "is larger than 1 MiB".to_owned(),
@@ -62,8 +54,5 @@ fn from_file(path: &str) -> Result<String, String> {
         },
         Ok(Err(_)) => "is not UTF-8".to_owned(),
     };
-    Err(format!(
-        "the file `{}` {problem}; write the secret into it or name another file",
-        path.escape_debug()
-    ))
+    Err(format!("the file `{}` {problem}; write the secret into it or name another file", path.escape_debug()))
 }

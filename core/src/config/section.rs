@@ -15,12 +15,7 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     pub(super) fn new(path: &str, table: &'a Table, problems: &'a Problems) -> Self {
-        Self {
-            path: path.to_owned(),
-            table,
-            known: Vec::new(),
-            problems,
-        }
+        Self { path: path.to_owned(), table, known: Vec::new(), problems }
     }
 
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
@@ -50,59 +45,31 @@ impl<'a> Section<'a> {
         None
     }
 
-    pub(super) fn integer<T: TryFrom<i128>>(
-        &mut self,
-        name: &'static str,
-        limit: Limit,
-    ) -> Option<T> {
+    pub(super) fn integer<T: TryFrom<i128>>(&mut self, name: &'static str, limit: Limit) -> Option<T> {
         let (path, value) = self.take(name)?;
         let Value::Integer(number) = value else {
-            wrong_type(
-                &path,
-                &format!("an integer from {} to {}", limit.min, limit.max),
-                value,
-                self.problems,
-            );
+            wrong_type(&path, &format!("an integer from {} to {}", limit.min, limit.max), value, self.problems);
             return None;
         };
-        let allowed = limit
-            .allows(*number)
-            .then(|| T::try_from(*number).ok())
-            .flatten();
+        let allowed = limit.allows(*number).then(|| T::try_from(*number).ok()).flatten();
         if allowed.is_none() {
-            self.problems
-                .add(&path, ProblemKind::OutOfRange, limit.message(*number));
+            self.problems.add(&path, ProblemKind::OutOfRange, limit.message(*number));
         }
         allowed
     }
 
-    pub(super) fn choice<T: Copy>(
-        &mut self,
-        name: &'static str,
-        words: &[(&'static str, T)],
-    ) -> Option<T> {
+    pub(super) fn choice<T: Copy>(&mut self, name: &'static str, words: &[(&'static str, T)]) -> Option<T> {
         let (path, value) = self.take(name)?;
-        let list = words
-            .iter()
-            .map(|(word, _)| format!("\"{word}\""))
-            .collect::<Vec<_>>()
-            .join(", ");
+        let list = words.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
         let Value::Text(text) = value else {
             wrong_type(&path, &format!("one of {list}"), value, self.problems);
             return None;
         };
-        let found = words
-            .iter()
-            .find(|(word, _)| word == text)
-            .map(|(_, choice)| *choice);
+        let found = words.iter().find(|(word, _)| word == text).map(|(_, choice)| *choice);
         if found.is_none() {
             let hint = nearest(text, words.iter().map(|(word, _)| *word))
                 .map_or_else(String::new, |word| format!("; did you mean \"{word}\"?"));
-            self.problems.add(
-                &path,
-                ProblemKind::OutOfRange,
-                format!("unknown value; set it to one of {list}{hint}"),
-            );
+            self.problems.add(&path, ProblemKind::OutOfRange, format!("unknown value; set it to one of {list}{hint}"));
         }
         found
     }
@@ -112,12 +79,7 @@ impl<'a> Section<'a> {
         match self.take(name) {
             Some((_, Value::Table(table))) => table,
             Some((path, value)) => {
-                wrong_type(
-                    &path,
-                    &format!("a table (`[{name}]`)"),
-                    value,
-                    self.problems,
-                );
+                wrong_type(&path, &format!("a table (`[{name}]`)"), value, self.problems);
                 &[]
             }
             None => &[],
@@ -132,12 +94,7 @@ impl<'a> Section<'a> {
                 read(&mut section);
                 section.finish();
             }
-            Some((path, value)) => wrong_type(
-                &path,
-                &format!("a table (`[{name}]`)"),
-                value,
-                self.problems,
-            ),
+            Some((path, value)) => wrong_type(&path, &format!("a table (`[{name}]`)"), value, self.problems),
             None => {}
         }
     }
@@ -174,17 +131,9 @@ impl<'a> Section<'a> {
 
     /// Reports every field that no getter asked for.
     pub(super) fn finish(self) {
-        for entry in self
-            .table
-            .iter()
-            .filter(|entry| !self.known.contains(&entry.key.as_str()))
-        {
+        for entry in self.table.iter().filter(|entry| !self.known.contains(&entry.key.as_str())) {
             let message = unknown_field(&self.path, &entry.key, &self.known);
-            self.problems.add(
-                &join(&self.path, &entry.key),
-                ProblemKind::UnknownField,
-                message,
-            );
+            self.problems.add(&join(&self.path, &entry.key), ProblemKind::UnknownField, message);
         }
     }
 

@@ -27,11 +27,7 @@ pub struct BatchConfig {
 
 impl Default for BatchConfig {
     fn default() -> Self {
-        Self {
-            max_records: 10_000,
-            max_bytes: 16 << 20,
-            linger_ms: 5,
-        }
+        Self { max_records: 10_000, max_bytes: 16 << 20, linger_ms: 5 }
     }
 }
 
@@ -51,12 +47,7 @@ pub struct TransactionsConfig {
 
 impl Default for TransactionsConfig {
     fn default() -> Self {
-        Self {
-            instance_id: None,
-            timeout_ms: 60_000,
-            lanes: None,
-            state_dir: None,
-        }
+        Self { instance_id: None, timeout_ms: 60_000, lanes: None, state_dir: None }
     }
 }
 
@@ -80,11 +71,7 @@ pub struct RetryConfig {
 
 impl Default for RetryConfig {
     fn default() -> Self {
-        Self {
-            max_attempts: 10,
-            backoff_ms: 100,
-            max_backoff_ms: 10_000,
-        }
+        Self { max_attempts: 10, backoff_ms: 100, max_backoff_ms: 10_000 }
     }
 }
 
@@ -97,9 +84,7 @@ pub struct ShutdownConfig {
 
 impl Default for ShutdownConfig {
     fn default() -> Self {
-        Self {
-            deadline_ms: 30_000,
-        }
+        Self { deadline_ms: 30_000 }
     }
 }
 
@@ -112,9 +97,7 @@ pub struct FetchConfig {
 
 impl Default for FetchConfig {
     fn default() -> Self {
-        Self {
-            max_bytes: 64 << 20,
-        }
+        Self { max_bytes: 64 << 20 }
     }
 }
 
@@ -129,10 +112,7 @@ pub struct RebalanceConfig {
 
 impl Default for RebalanceConfig {
     fn default() -> Self {
-        Self {
-            deadline_ms: 10_000,
-            strategy: Strategy::default(),
-        }
+        Self { deadline_ms: 10_000, strategy: Strategy::default() }
     }
 }
 
@@ -147,10 +127,7 @@ pub struct ExecConfig {
 
 impl Default for ExecConfig {
     fn default() -> Self {
-        Self {
-            command: None,
-            timeout_ms: 30_000,
-        }
+        Self { command: None, timeout_ms: 30_000 }
     }
 }
 

@@ -8,12 +8,7 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     let allowed = (name.chars().count() / 3).clamp(1, 4);
     known
         .into_iter()
-        .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&name, &normal(candidate)),
-                candidate,
-            )
-        })
+        .map(|candidate| (strsim::damerau_levenshtein(&name, &normal(candidate)), candidate))
         .filter(|(distance, candidate)| *distance <= allowed || prefix(&name, &normal(candidate)))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -21,33 +16,21 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 
 /// `maxRecords`, `max-records` and `max_records` are the same to a person.
 fn normal(name: &str) -> String {
-    name.chars()
-        .filter(|c| !matches!(c, '_' | '-'))
-        .flat_map(char::to_lowercase)
-        .collect()
+    name.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
 }
 
 /// Whether one is the start of the other, as in `bootstrap` or `exec_command_line`.
 fn prefix(name: &str, candidate: &str) -> bool {
-    name.len().min(candidate.len()) >= 4
-        && (name.starts_with(candidate) || candidate.starts_with(name))
+    name.len().min(candidate.len()) >= 4 && (name.starts_with(candidate) || candidate.starts_with(name))
 }
 
 /// The message for a field that the table at `path` doesn't have.
 pub(super) fn unknown_field(path: &str, key: &str, known: &[&'static str]) -> String {
-    let place = if path.is_empty() {
-        String::new()
-    } else {
-        format!(" of `{path}`")
-    };
+    let place = if path.is_empty() { String::new() } else { format!(" of `{path}`") };
     if let Some(name) = nearest(key, known.iter().copied()) {
         return format!("unknown field; did you mean `{name}`?");
     }
-    let elsewhere = |field: &&&str| {
-        field
-            .rsplit_once('.')
-            .is_some_and(|(_, leaf)| normal(leaf) == normal(key))
-    };
+    let elsewhere = |field: &&&str| field.rsplit_once('.').is_some_and(|(_, leaf)| normal(leaf) == normal(key));
     if let Some(field) = FIELDS.iter().find(elsewhere) {
         return format!("unknown field; did you mean `{field}`?");
     }
@@ -55,8 +38,5 @@ pub(super) fn unknown_field(path: &str, key: &str, known: &[&'static str]) -> St
     if properties::names().any(|name| name == key || name.starts_with(&dotted)) {
         return "unknown field; librdkafka's properties belong into the table `[kafka]`".to_owned();
     }
-    format!(
-        "unknown field; remove it, or use one of the fields{place}: {}",
-        known.join(", ")
-    )
+    format!("unknown field; remove it, or use one of the fields{place}: {}", known.join(", "))
 }

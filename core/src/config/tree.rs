@@ -67,11 +67,7 @@ pub(super) fn join(path: &str, key: &str) -> String {
     } else {
         Cow::Owned(format!("\"{}\"", key.escape_debug()))
     };
-    if path.is_empty() {
-        key.into_owned()
-    } else {
-        format!("{path}.{key}")
-    }
+    if path.is_empty() { key.into_owned() } else { format!("{path}.{key}") }
 }
 
 /// The tree of a parsed TOML document.
@@ -92,20 +88,14 @@ fn toml_value(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
-            .map_or_else(
-                |_| Value::Number(number.as_str().to_owned()),
-                Value::Integer,
-            ),
+            .map_or_else(|_| Value::Number(number.as_str().to_owned()), Value::Integer),
         DeValue::Float(number) => Value::Number(number.as_str().to_owned()),
         DeValue::Boolean(flag) => Value::Boolean(*flag),
         DeValue::Datetime(_) => Value::Datetime,
         DeValue::Array(array) => Value::Array(
             array
                 .iter()
-                .map(|element| Element {
-                    at: Some(element.span().start),
-                    value: toml_value(element.get_ref()),
-                })
+                .map(|element| Element { at: Some(element.span().start), value: toml_value(element.get_ref()) })
                 .collect(),
         ),
         DeValue::Table(table) => Value::Table(from_toml(table)),
@@ -165,16 +155,9 @@ impl<'de> Visitor<'de> for JsonVisitor {
         let mut seen = BTreeSet::new();
         while let Some((key, value)) = fields.next_entry::<String, Value>()? {
             if !seen.insert(key.clone()) {
-                return Err(A::Error::custom(format_args!(
-                    "duplicate key `{}`",
-                    key.escape_debug()
-                )));
+                return Err(A::Error::custom(format_args!("duplicate key `{}`", key.escape_debug())));
             }
-            table.push(Entry {
-                key,
-                at: None,
-                value,
-            });
+            table.push(Entry { key, at: None, value });
         }
         Ok(Value::Table(table))
     }

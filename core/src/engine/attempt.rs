@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use crate::Guarantee;
 use crate::batch::Batch;
 use crate::discipline::{self, Discipline, Fault, Next, Outcome, Signal, Step};
 use crate::engine::ports::{Delivered, Failure, Ports, Sent};
 use crate::error::{Code, Error};
 use crate::output::Output;
-use crate::Guarantee;
 
 /// Told after every step that was taken; `ksem demo` and crash tests kill the process here.
 pub(crate) trait Probe: Send + Sync {
@@ -46,7 +46,12 @@ impl Drive {
     }
 
     /// Takes the steps before the handler. Returns `None` when the handler is next.
-    pub(crate) fn until_handler(&mut self, ports: &mut dyn Ports, probe: Option<&dyn Probe>, batch: &Batch) -> Option<Ended> {
+    pub(crate) fn until_handler(
+        &mut self,
+        ports: &mut dyn Ports,
+        probe: Option<&dyn Probe>,
+        batch: &Batch,
+    ) -> Option<Ended> {
         let nothing = Output::default();
         loop {
             match self.at {

@@ -86,7 +86,9 @@ mod tests {
                 let taken: Vec<_> = sizes.by_ref().take(last_ask).collect();
                 if taken.is_empty() { break }
                 count += taken.len();
-                taken.into_iter().for_each(|size| batcher.add(size, now));
+                for size in taken {
+                    batcher.add(size, now);
+                }
             }
             prop_assert!(count <= records);
             prop_assert!(batcher.bytes() < bytes + last_ask * 5_000);

@@ -63,7 +63,7 @@ impl Collector {
             }
             shared.bell.wait(seen, patience);
         }
-        self.judge(shared, &mut filling)?;
+        Self::judge(shared, &mut filling)?;
         Ok(filling.close(shared))
     }
 
@@ -91,7 +91,7 @@ impl Collector {
     }
 
     /// Turns errors that came with the records into what the configuration says.
-    fn judge(&self, shared: &Shared, filling: &mut Filling) -> Result<()> {
+    fn judge(shared: &Shared, filling: &mut Filling) -> Result<()> {
         for (source, text) in std::mem::take(&mut filling.out_of_range) {
             let policy = shared.config.on_lost_offsets;
             if policy == OnLostOffsets::Fail {
@@ -151,7 +151,9 @@ impl Filling {
             _ => {
                 let source = TopicPartition { topic: message.topic(), partition: raw.partition };
                 // A partition that moved meanwhile: its new owner reads the record.
-                let Some(ownership) = gate.ownership(&source).filter(|ownership| ownership.lane == lane) else { return };
+                let Some(ownership) = gate.ownership(&source).filter(|ownership| ownership.lane == lane) else {
+                    return;
+                };
                 let (first, start) = (raw.offset, self.messages.len());
                 self.runs.push(Run { source, epoch: ownership.epoch, start, len: 1, first, next });
             }

@@ -27,20 +27,20 @@ pub(crate) struct Identity {
 const SLOTS: usize = 1_000;
 
 impl Identity {
-    pub(crate) fn acquire(config: &Config) -> Result<Self> {
+    pub(crate) fn acquire(config: &Config) -> Self {
         if let Some(instance) = &config.transactions.instance_id {
-            return Ok(Self::new(instance.clone(), None));
+            return Self::new(instance.clone(), None);
         }
         let folder = state_dir(config).join(safe(&config.group));
         match take_slot(&folder) {
-            Ok((instance, slot)) => Ok(Self::new(instance, Some(slot))),
+            Ok((instance, slot)) => Self::new(instance, Some(slot)),
             Err(error) => {
                 tracing::warn!(
                     folder = %folder.display(), %error,
                     "no state folder: the instance id is new at every start, so what a killed run left open \
                      waits for its time-out; set `transactions.instance_id` or `transactions.state_dir`"
                 );
-                Ok(Self::new(unique(), None))
+                Self::new(unique(), None)
             }
         }
     }
@@ -86,7 +86,9 @@ fn state_dir(config: &Config) -> PathBuf {
 
 /// Group names may have any character; file names may not.
 fn safe(group: &str) -> String {
-    let keep = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c.to_string() } else { format!("%{:x}", c as u32) };
+    let keep = |c: char| {
+        if c.is_ascii_alphanumeric() || "._-".contains(c) { c.to_string() } else { format!("%{:x}", c as u32) }
+    };
     // "." and ".." are names of folders, so every name gets a prefix.
     format!("group-{}", group.chars().map(keep).collect::<String>())
 }
@@ -141,8 +143,7 @@ mod tests {
     use super::*;
 
     fn config(dir: &Path) -> Config {
-        let mut config = Config::default();
-        config.group = "my group/1".into();
+        let mut config = Config { group: "my group/1".into(), ..Config::default() };
         config.transactions.state_dir = Some(dir.to_owned());
         config
     }
@@ -150,12 +151,12 @@ mod tests {
     #[test]
     fn a_restart_takes_the_same_id_and_a_second_instance_another() {
         let dir = tempfile::tempdir().expect("a folder");
-        let first = Identity::acquire(&config(dir.path())).expect("an id");
-        let second = Identity::acquire(&config(dir.path())).expect("an id");
+        let first = Identity::acquire(&config(dir.path()));
+        let second = Identity::acquire(&config(dir.path()));
         assert_ne!(first.instance(), second.instance());
         let name = first.instance().to_owned();
         drop(first);
-        let again = Identity::acquire(&config(dir.path())).expect("an id");
+        let again = Identity::acquire(&config(dir.path()));
         assert_eq!(again.instance(), name);
     }
 

@@ -218,7 +218,13 @@ impl Lane {
     }
 
     /// Decides what an attempt's end means for the batch; `None` makes another attempt.
-    fn settle(&self, batch: &mut Batch, guarantee: Guarantee, ended: Ended, tally: &mut Tally) -> Option<Result<Report>> {
+    fn settle(
+        &self,
+        batch: &mut Batch,
+        guarantee: Guarantee,
+        ended: Ended,
+        tally: &mut Tally,
+    ) -> Option<Result<Report>> {
         let counters = &self.shared.counters;
         let report = |applied, batch: &Batch, ended: &Ended, attempts| Report {
             applied,
@@ -242,7 +248,11 @@ impl Lane {
             Outcome::Lost => {
                 let report = report(Applied::Lost, batch, &ended, tally.handled);
                 Counters::add(&counters.records_lost, report.records as u64);
-                tracing::warn!(batch = batch.content.describe(), cause = report.cause, "an at-most-once batch was lost");
+                tracing::warn!(
+                    batch = batch.content.describe(),
+                    cause = report.cause,
+                    "an at-most-once batch was lost"
+                );
                 self.finish(batch);
                 Some(Ok(report))
             }
@@ -328,10 +338,15 @@ impl Lane {
     }
 
     /// Ends such an attempt. It is made once: what to do about a failure is the caller's.
-    pub(crate) fn end(&self, batch: &mut Batch, mut drive: Drive, handled: Result<()>, output: &Output) -> Result<Report> {
+    pub(crate) fn end(
+        &self,
+        batch: &mut Batch,
+        mut drive: Drive,
+        handled: Result<()>,
+        output: &Output,
+    ) -> Result<Report> {
         let guarantee = drive.guarantee();
-        let ended =
-            drive.after_handler(handled, &mut *self.ports.lock(), self.shared.probe.as_deref(), batch, output);
+        let ended = drive.after_handler(handled, &mut *self.ports.lock(), self.shared.probe.as_deref(), batch, output);
         match ended.outcome {
             Outcome::Applied | Outcome::Lost => {
                 let mut tally = Tally { handled: 1, ..Tally::default() };

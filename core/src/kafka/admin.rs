@@ -77,7 +77,10 @@ impl ProducerContext for Watch {
 }
 
 fn is_refusal(code: RDKafkaErrorCode) -> bool {
-    matches!(code, RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed | RDKafkaErrorCode::SSL)
+    matches!(
+        code,
+        RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed | RDKafkaErrorCode::SSL
+    )
 }
 
 impl Admin {
@@ -115,12 +118,16 @@ impl Admin {
         if is_refusal(code) {
             return Error::new(
                 Code::AuthenticationFailed,
-                format!("the broker at {address} refuses the connection; check `kafka.security.protocol`, the SASL and the TLS settings: {reason}"),
+                format!(
+                    "the broker at {address} refuses the connection; check `kafka.security.protocol`, the SASL and the TLS settings: {reason}"
+                ),
             );
         }
         Error::new(
             Code::BrokerUnavailable,
-            format!("no broker answers at {address}; check that it runs and correct `kafka.bootstrap.servers`: {reason}"),
+            format!(
+                "no broker answers at {address}; check that it runs and correct `kafka.bootstrap.servers`: {reason}"
+            ),
         )
     }
 
@@ -141,7 +148,8 @@ impl Admin {
     /// # Errors
     /// `broker_unavailable`, `not_authorized`.
     pub fn topic(&self, name: &str) -> Result<Option<TopicInfo>> {
-        let metadata = self.consumer.fetch_metadata(Some(name), ANSWER).map_err(|error| failed(&error, "describing a topic"))?;
+        let metadata =
+            self.consumer.fetch_metadata(Some(name), ANSWER).map_err(|error| failed(&error, "describing a topic"))?;
         found(metadata.topics(), name)
     }
 
@@ -212,7 +220,13 @@ impl Admin {
     ///
     /// # Errors
     /// `topic_exists` in the context where it is there already; what the cluster refuses.
-    pub fn create_topic(&self, name: &str, partitions: i32, replication: Option<i32>, config: &BTreeMap<String, String>) -> Result<()> {
+    pub fn create_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        replication: Option<i32>,
+        config: &BTreeMap<String, String>,
+    ) -> Result<()> {
         let replication = TopicReplication::Fixed(replication.unwrap_or(-1));
         let mut topic = NewTopic::new(name, partitions, replication);
         for (name, value) in config {
@@ -241,7 +255,9 @@ pub(super) fn client<T: FromClientConfigAndContext<Watch>>(config: &ClientConfig
             KafkaError::ClientConfig(_, description, name, value) if !value.is_empty() => {
                 format!("`kafka.{name}` is not acceptable: {}", description.replace(&value, "***"))
             }
-            KafkaError::ClientConfig(_, description, name, _) => format!("`kafka.{name}` is not acceptable: {description}"),
+            KafkaError::ClientConfig(_, description, name, _) => {
+                format!("`kafka.{name}` is not acceptable: {description}")
+            }
             other => format!("librdkafka refuses the configuration: {other}"),
         };
         Error::new(Code::ConfigInvalid, text)
@@ -272,7 +288,9 @@ fn found(topics: &[MetadataTopic], name: &str) -> Result<Option<TopicInfo>> {
     let Some(topic) = topics.iter().find(|topic| topic.name() == name) else { return Ok(None) };
     match topic.error() {
         None => Ok(Some(info(topic)).filter(|topic| !topic.partitions.is_empty())),
-        Some(Kafka::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART | Kafka::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) => Ok(None),
+        Some(Kafka::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART | Kafka::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) => {
+            Ok(None)
+        }
         Some(code) => {
             let ksem = match errors::classify(code).0 {
                 Code::OutputTopicMissing => Code::ConfigInvalid,

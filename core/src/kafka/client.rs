@@ -107,7 +107,10 @@ impl Client {
             sys::rd_kafka_new(kind, conf.0, text.as_mut_ptr(), text.len())
         };
         if rk.is_null() {
-            return Err(Error::new(Code::ConfigInvalid, format!("librdkafka refuses the configuration: {}", from_c(&text))));
+            return Err(Error::new(
+                Code::ConfigInvalid,
+                format!("librdkafka refuses the configuration: {}", from_c(&text)),
+            ));
         }
         conf.taken();
         Ok(Self { rk, context })
@@ -203,7 +206,8 @@ pub(crate) unsafe fn context<'a>(opaque: *mut c_void) -> &'a Context {
 
 unsafe extern "C" fn on_log(_: *const sys::rd_kafka_t, level: c_int, facility: *const c_char, text: *const c_char) {
     // SAFETY: librdkafka passes two C strings.
-    let (facility, text) = unsafe { (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(text).to_string_lossy()) };
+    let (facility, text) =
+        unsafe { (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(text).to_string_lossy()) };
     // The numbers are syslog's.
     match level {
         0..=3 => tracing::warn!(target: "librdkafka", %facility, "{text}"),
@@ -227,7 +231,11 @@ unsafe extern "C" fn on_error(_: *mut sys::rd_kafka_t, code: c_int, reason: *con
     }
 }
 
-unsafe extern "C" fn on_delivery(_: *mut sys::rd_kafka_t, message: *const sys::rd_kafka_message_t, opaque: *mut c_void) {
+unsafe extern "C" fn on_delivery(
+    _: *mut sys::rd_kafka_t,
+    message: *const sys::rd_kafka_message_t,
+    opaque: *mut c_void,
+) {
     // SAFETY: librdkafka passes a valid message and the client's opaque.
     let (message, context) = unsafe { (&*message, context(opaque)) };
     if message.err == Kafka::RD_KAFKA_RESP_ERR_NO_ERROR {

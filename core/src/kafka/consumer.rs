@@ -275,7 +275,12 @@ impl Consumer {
         // SAFETY: the client is valid, and everything lives across the call.
         let code = unsafe {
             sys::rd_kafka_query_watermark_offsets(
-                self.client.raw(), topic.as_ptr(), source.partition, &raw mut low, &raw mut high, timeout,
+                self.client.raw(),
+                topic.as_ptr(),
+                source.partition,
+                &raw mut low,
+                &raw mut high,
+                timeout,
             )
         };
         (code == NO_ERROR).then_some((low, high))
@@ -430,7 +435,8 @@ impl Rebalance<'_> {
         // SAFETY: client and list are valid.
         let code = unsafe {
             if self.cooperative {
-                RichError::take(sys::rd_kafka_incremental_assign(self.rk, list.as_ptr())).map_or_else(|e| e.code, |()| NO_ERROR)
+                RichError::take(sys::rd_kafka_incremental_assign(self.rk, list.as_ptr()))
+                    .map_or_else(|e| e.code, |()| NO_ERROR)
             } else {
                 sys::rd_kafka_assign(self.rk, list.as_ptr())
             }

@@ -62,7 +62,8 @@ pub(crate) fn replaced(client: &Client, group: &str, instance: &str, timeout: Du
         }
         let queue = sys::rd_kafka_queue_new(client.raw());
         let options = sys::rd_kafka_AdminOptions_new(
-            client.raw(), sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS,
+            client.raw(),
+            sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS,
         );
         let millis = timeout.as_millis() as i32;
         sys::rd_kafka_AdminOptions_set_request_timeout(options, millis, std::ptr::null_mut(), 0);

@@ -11,8 +11,8 @@ mod group;
 mod interceptors;
 mod list;
 pub(crate) mod message;
-pub(crate) mod producer;
 pub(crate) mod ports;
+pub(crate) mod producer;
 pub(crate) mod tail;
 
 pub(crate) use consumer::{Bell, Consumer, GroupEvents};

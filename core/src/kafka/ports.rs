@@ -31,7 +31,7 @@ const GROUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the transaction coordinator may take to initialise a producer.
 const INIT_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a cluster whose coordinators are moving is waited for at the start.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+const START_PATIENCE: Duration = Duration::from_mins(1);
 
 impl KafkaPorts {
     pub(crate) fn new(shared: Arc<Shared>, lane: usize) -> Self {
@@ -78,7 +78,8 @@ impl KafkaPorts {
                 Ok(()) => return Ok(()),
                 Err(failure) => failure,
             };
-            let moving = failure.fault == Fault::Transient && Admin::connect(&self.shared.config).is_ok_and(|admin| admin.has_transactions());
+            let moving = failure.fault == Fault::Transient
+                && Admin::connect(&self.shared.config).is_ok_and(|admin| admin.has_transactions());
             if !moving || Instant::now() >= until || self.shared.is_stopping() {
                 return Err(failure);
             }
@@ -92,7 +93,7 @@ impl KafkaPorts {
         })
     }
 
-    fn mine(&self, batch: &Batch) -> Failure {
+    fn not_mine(batch: &Batch) -> Failure {
         let error = Error::new(Code::PartitionRevoked, "a partition of the batch is no longer this member's");
         Failure::new(Fault::Revoked, error.with("batch", batch.content.describe()))
     }
@@ -111,9 +112,10 @@ impl KafkaPorts {
         }
         let committed = consumer.committed(&assignment.owned(), timeout).unwrap_or_default();
         let marks = committed.into_iter().filter_map(|item| item.metadata);
-        marks.into_iter().find(|mark| identity.is_superseded_by(mark)).map(|_| {
-            "a newer run of this instance has committed offsets".into()
-        })
+        marks
+            .into_iter()
+            .find(|mark| identity.is_superseded_by(mark))
+            .map(|_| "a newer run of this instance has committed offsets".into())
     }
 }
 
@@ -121,7 +123,7 @@ impl Ports for KafkaPorts {
     fn commit_offsets(&mut self, batch: &Batch) -> Result<(), Failure> {
         let gate = self.shared.assignment.gate();
         if !gate.covers(&batch.content) {
-            return Err(self.mine(batch));
+            return Err(Self::not_mine(batch));
         }
         let consumer = self.shared.consumer().map_err(|error| Failure::new(Fault::Permanent, error))?;
         let result = consumer.commit(&batch.offsets(), &self.shared.mark, GROUP_TIMEOUT);
@@ -151,7 +153,7 @@ impl Ports for KafkaPorts {
     fn send_offsets(&mut self, batch: &Batch) -> Result<(), Failure> {
         let gate = self.shared.assignment.gate();
         let (true, Some(metadata)) = (gate.covers(&batch.content), gate.metadata()) else {
-            return Err(self.mine(batch));
+            return Err(Self::not_mine(batch));
         };
         let result = self.transactional()?.send_offsets(&batch.offsets(), &self.shared.mark, &metadata);
         if result.as_ref().is_err_and(|failure| failure.error.code() == Code::PartitionRevoked) {
@@ -170,15 +172,15 @@ impl Ports for KafkaPorts {
     }
 
     fn rebuild_producer(&mut self, guarantee: Guarantee) -> Result<(), Failure> {
-        if guarantee == Guarantee::ExactlyOnce {
-            if let Some(proof) = self.successor() {
-                let error = Error::new(
-                    Code::ProducerFenced,
-                    "a newer instance with the same instance id is running, so this one stops; give every \
+        if guarantee == Guarantee::ExactlyOnce
+            && let Some(proof) = self.successor()
+        {
+            let error = Error::new(
+                Code::ProducerFenced,
+                "a newer instance with the same instance id is running, so this one stops; give every \
                      running instance its own `transactions.instance_id`",
-                );
-                return Err(Failure::new(Fault::Fenced, error.with("proof", proof)));
-            }
+            );
+            return Err(Failure::new(Fault::Fenced, error.with("proof", proof)));
         }
         Counters::add(&self.shared.counters.producers_rebuilt, 1);
         // The old one goes first: two producers of one id would fence each other.
@@ -205,7 +207,7 @@ impl Ports for KafkaPorts {
             0 => Ok(Landed::NotApplied),
             all if all == offsets.len() => Ok(Landed::Applied),
             // The transaction is atomic, so somebody else moved some of the partitions.
-            _ => Err(self.mine(batch)),
+            _ => Err(Self::not_mine(batch)),
         }
     }
 

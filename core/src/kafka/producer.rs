@@ -80,8 +80,9 @@ impl Producer {
     /// Initialises the `transactional.id`: aborts what a predecessor left open, and fences it.
     pub(crate) fn init_transactions(&self, timeout: Duration) -> Result<(), Failure> {
         // SAFETY: the client is valid.
-        let result =
-            unsafe { RichError::take(sys::rd_kafka_init_transactions(self.client.raw(), timeout.as_millis() as c_int)) };
+        let result = unsafe {
+            RichError::take(sys::rd_kafka_init_transactions(self.client.raw(), timeout.as_millis() as c_int))
+        };
         result.map_err(|error| {
             let cause = self.client.last_error().map(|(_, text)| text);
             let mut failure = error.failure("initialising the transactional producer");
@@ -134,7 +135,10 @@ impl Producer {
     pub(crate) fn abort(&self) -> Result<Sent, Failure> {
         // SAFETY: the client is valid. Records that are still queued are of no use any more.
         let result = unsafe {
-            sys::rd_kafka_purge(self.client.raw(), (sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_INFLIGHT) as c_int);
+            sys::rd_kafka_purge(
+                self.client.raw(),
+                (sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_INFLIGHT) as c_int,
+            );
             RichError::take(sys::rd_kafka_abort_transaction(self.client.raw(), WHILE_OPEN))
         };
         match result {
@@ -208,7 +212,7 @@ fn enqueue(client: &Client, topic: *mut sys::rd_kafka_topic_t, record: &OutputRe
 const BY_KEY: i32 = -1;
 
 /// How long a full queue is waited for; librdkafka gives up on records earlier than this.
-const QUEUE_PATIENCE: Duration = Duration::from_secs(300);
+const QUEUE_PATIENCE: Duration = Duration::from_mins(5);
 
 fn send(
     client: &Client,
@@ -224,24 +228,41 @@ fn send(
         if headers.is_null() {
             sys::rd_kafka_producev(
                 client.raw(),
-                V::RD_KAFKA_VTYPE_RKT as c_int, topic,
-                V::RD_KAFKA_VTYPE_PARTITION as c_int, partition,
-                V::RD_KAFKA_VTYPE_MSGFLAGS as c_int, sys::RD_KAFKA_MSG_F_COPY as c_int,
-                V::RD_KAFKA_VTYPE_VALUE as c_int, value, value_len,
-                V::RD_KAFKA_VTYPE_KEY as c_int, key, key_len,
-                V::RD_KAFKA_VTYPE_TIMESTAMP as c_int, record.timestamp.unwrap_or(0),
+                V::RD_KAFKA_VTYPE_RKT as c_int,
+                topic,
+                V::RD_KAFKA_VTYPE_PARTITION as c_int,
+                partition,
+                V::RD_KAFKA_VTYPE_MSGFLAGS as c_int,
+                sys::RD_KAFKA_MSG_F_COPY as c_int,
+                V::RD_KAFKA_VTYPE_VALUE as c_int,
+                value,
+                value_len,
+                V::RD_KAFKA_VTYPE_KEY as c_int,
+                key,
+                key_len,
+                V::RD_KAFKA_VTYPE_TIMESTAMP as c_int,
+                record.timestamp.unwrap_or(0),
                 V::RD_KAFKA_VTYPE_END as c_int,
             )
         } else {
             sys::rd_kafka_producev(
                 client.raw(),
-                V::RD_KAFKA_VTYPE_RKT as c_int, topic,
-                V::RD_KAFKA_VTYPE_PARTITION as c_int, partition,
-                V::RD_KAFKA_VTYPE_MSGFLAGS as c_int, sys::RD_KAFKA_MSG_F_COPY as c_int,
-                V::RD_KAFKA_VTYPE_VALUE as c_int, value, value_len,
-                V::RD_KAFKA_VTYPE_KEY as c_int, key, key_len,
-                V::RD_KAFKA_VTYPE_TIMESTAMP as c_int, record.timestamp.unwrap_or(0),
-                V::RD_KAFKA_VTYPE_HEADERS as c_int, headers,
+                V::RD_KAFKA_VTYPE_RKT as c_int,
+                topic,
+                V::RD_KAFKA_VTYPE_PARTITION as c_int,
+                partition,
+                V::RD_KAFKA_VTYPE_MSGFLAGS as c_int,
+                sys::RD_KAFKA_MSG_F_COPY as c_int,
+                V::RD_KAFKA_VTYPE_VALUE as c_int,
+                value,
+                value_len,
+                V::RD_KAFKA_VTYPE_KEY as c_int,
+                key,
+                key_len,
+                V::RD_KAFKA_VTYPE_TIMESTAMP as c_int,
+                record.timestamp.unwrap_or(0),
+                V::RD_KAFKA_VTYPE_HEADERS as c_int,
+                headers,
                 V::RD_KAFKA_VTYPE_END as c_int,
             )
         }
@@ -254,8 +275,7 @@ fn headers(record: &OutputRecord<'_>) -> Result<*mut sys::rd_kafka_headers_t, Fa
         let all = sys::rd_kafka_headers_new(record.headers.len());
         for (name, value) in record.headers {
             let (start, len) = raw(*value);
-            let code =
-                sys::rd_kafka_header_add(all, name.as_ptr().cast(), name.len() as isize, start, len as isize);
+            let code = sys::rd_kafka_header_add(all, name.as_ptr().cast(), name.len() as isize, start, len as isize);
             if code != NO_ERROR {
                 sys::rd_kafka_headers_destroy(all);
                 return Err(errors::failure(code, "adding a header"));
@@ -289,7 +309,9 @@ fn delivery_failure(code: Kafka, topic: &str, records: u64) -> Failure {
     }
     let advice = match ksem {
         Code::OutputTopicMissing => "; create it with `ksem topic create`",
-        Code::RecordInvalid => "; raise `kafka.message.max.bytes` and the topic's `max.message.bytes`, or make it smaller",
+        Code::RecordInvalid => {
+            "; raise `kafka.message.max.bytes` and the topic's `max.message.bytes`, or make it smaller"
+        }
         _ => "",
     };
     let error = Error::new(ksem, format!("output records were not delivered: {}{advice}", errors::text(code)))

@@ -102,7 +102,8 @@ impl Tail {
             let all = partitions.len();
             partitions.retain(|partition| *partition == only);
             if partitions.is_empty() {
-                let text = format!("the topic `{topic}` has no partition {only}; it has {all}, which are numbered from 0");
+                let text =
+                    format!("the topic `{topic}` has no partition {only}; it has {all}, which are numbered from 0");
                 return Err(Error::new(Code::ConfigInvalid, text));
             }
         }
@@ -178,7 +179,9 @@ impl Tail {
         match error.rdkafka_error_code() {
             // Of the group that is only a name.
             Some(Kafka::GroupAuthorizationFailed) => Ok(()),
-            Some(Kafka::UnknownTopicOrPartition | Kafka::UnknownTopic | Kafka::UnknownPartition) => Err(unknown(&self.topic)),
+            Some(Kafka::UnknownTopicOrPartition | Kafka::UnknownTopic | Kafka::UnknownPartition) => {
+                Err(unknown(&self.topic))
+            }
             Some(
                 Kafka::TopicAuthorizationFailed
                 | Kafka::Authentication
@@ -341,7 +344,10 @@ impl TransactionWriter {
             }
             Err(failure) => {
                 let error = Error::new(Code::CommitOutcomeUnknown, "the records may or may not have been committed");
-                return Err(error.with("records", records).with("cause", failure.error.message()).caused_by(failure.error));
+                return Err(error
+                    .with("records", records)
+                    .with("cause", failure.error.message())
+                    .caused_by(failure.error));
             }
         }
         Ok(records)

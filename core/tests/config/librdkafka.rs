@@ -15,11 +15,7 @@ fn map(properties: Vec<(String, String)>) -> BTreeMap<String, String> {
     map
 }
 
-const ROLES: [Role<'static>; 3] = [
-    Role::AtMostOnce,
-    Role::AtLeastOnce,
-    Role::Transactional { id: "g-i-0" },
-];
+const ROLES: [Role<'static>; 3] = [Role::AtMostOnce, Role::AtLeastOnce, Role::Transactional { id: "g-i-0" }];
 
 #[test]
 fn clients_get_defaults_then_the_users_properties_then_ksems_own() {
@@ -57,55 +53,26 @@ fn clients_get_defaults_then_the_users_properties_then_ksems_own() {
         ("retry.backoff.ms", "2000"),
         ("socket.timeout.ms", "90000"),
     ];
-    assert_eq!(
-        consumer,
-        map(expected.map(|(k, v)| (k.into(), v.into())).to_vec())
-    );
+    assert_eq!(consumer, map(expected.map(|(k, v)| (k.into(), v.into())).to_vec()));
     assert!(!map(consumer_properties(&sound(), None, 1)).contains_key("group.instance.id"));
 
     let [most, least, exact] = ROLES.map(|role| map(producer_properties(&config, role)));
     for producer in [&most, &least, &exact] {
+        assert_eq!(producer["queue.buffering.max.ms"], "7", "an alias replaces the default");
         assert_eq!(
-            producer["queue.buffering.max.ms"], "7",
-            "an alias replaces the default"
-        );
-        assert_eq!(
-            (
-                producer["retry.backoff.ms"].as_str(),
-                producer["retry.backoff.max.ms"].as_str()
-            ),
+            (producer["retry.backoff.ms"].as_str(), producer["retry.backoff.max.ms"].as_str()),
             ("2000", "2000")
         );
         assert_eq!(producer["partitioner"], "murmur2_random");
         assert!(!producer.contains_key("fetch.wait.max.ms") && !producer.contains_key("linger.ms"));
     }
+    assert_eq!((&*most["acks"], &*most["enable.idempotence"], &*most["retries"]), ("1", "false", "0"));
     assert_eq!(
-        (
-            &*most["acks"],
-            &*most["enable.idempotence"],
-            &*most["retries"]
-        ),
-        ("1", "false", "0")
-    );
-    assert_eq!(
-        (
-            &*least["acks"],
-            &*least["enable.idempotence"],
-            &*least["socket.timeout.ms"]
-        ),
+        (&*least["acks"], &*least["enable.idempotence"], &*least["socket.timeout.ms"]),
         ("all", "true", "90000")
     );
-    assert_eq!(
-        (
-            &*exact["transactional.id"],
-            &*exact["transaction.timeout.ms"]
-        ),
-        ("g-i-0", "60000")
-    );
-    assert_eq!(
-        (&*exact["message.timeout.ms"], &*exact["socket.timeout.ms"]),
-        ("54000", "60000")
-    );
+    assert_eq!((&*exact["transactional.id"], &*exact["transaction.timeout.ms"]), ("g-i-0", "60000"));
+    assert_eq!((&*exact["message.timeout.ms"], &*exact["socket.timeout.ms"]), ("54000", "60000"));
 }
 
 #[test]
@@ -113,9 +80,7 @@ fn librdkafka_knows_every_property() {
     use rdkafka::config::ClientConfig;
     let knows = |name: &str| {
         // The value is wrong for most properties, but a name that librdkafka doesn't have is reported as such.
-        let result = ClientConfig::new()
-            .set(name, "\u{1}")
-            .create_native_config();
+        let result = ClientConfig::new().set(name, "\u{1}").create_native_config();
         !result.is_err_and(|error| error.to_string().contains("No such configuration property"))
     };
     assert!(!knows("no.such.property"));

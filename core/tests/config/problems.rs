@@ -6,65 +6,18 @@ use crate::{KAFKA, only, parse, problems, text};
 
 #[test]
 fn each_kind_of_problem_has_its_line() {
-    use ProblemKind::{
-        Conflict, Empty, Missing, OutOfRange, OwnedProperty, Syntax, UnknownField, WrongType,
-    };
+    use ProblemKind::{Conflict, Empty, Missing, OutOfRange, OwnedProperty, Syntax, UnknownField, WrongType};
     let cases = [
-        (
-            text("", "[batch]\nmax_record = 1"),
-            "batch.max_record",
-            UnknownField,
-            Some(7),
-        ),
-        (
-            text("", "[batch]\nmax_records = \"1\""),
-            "batch.max_records",
-            WrongType,
-            Some(7),
-        ),
-        (
-            text("", "[batch]\nmax_records = 0"),
-            "batch.max_records",
-            OutOfRange,
-            Some(7),
-        ),
-        (
-            text("", "[[route]]\nfrom = \"in\""),
-            "route[0].to",
-            Missing,
-            Some(6),
-        ),
-        (
-            text("", "\"group.id\" = \"x\""),
-            "kafka.group.id",
-            OwnedProperty,
-            Some(6),
-        ),
-        (
-            text("", "group.id = \"x\""),
-            "kafka.group.id",
-            OwnedProperty,
-            Some(6),
-        ),
+        (text("", "[batch]\nmax_record = 1"), "batch.max_record", UnknownField, Some(7)),
+        (text("", "[batch]\nmax_records = \"1\""), "batch.max_records", WrongType, Some(7)),
+        (text("", "[batch]\nmax_records = 0"), "batch.max_records", OutOfRange, Some(7)),
+        (text("", "[[route]]\nfrom = \"in\""), "route[0].to", Missing, Some(6)),
+        (text("", "\"group.id\" = \"x\""), "kafka.group.id", OwnedProperty, Some(6)),
+        (text("", "group.id = \"x\""), "kafka.group.id", OwnedProperty, Some(6)),
         (text("group = \"again\"", ""), "", Syntax, Some(3)),
-        (
-            text("", "[retry]\nbackoff_ms = 20000"),
-            "retry.backoff_ms",
-            Conflict,
-            Some(7),
-        ),
-        (
-            text("", "[[route]]\nfrom = \"in\"\nto = [\n  \"a\",\n  \"in\"]"),
-            "route[0].to[1]",
-            Conflict,
-            Some(10),
-        ),
-        (
-            format!("inputs = [\"in\"]\n{KAFKA}"),
-            "group",
-            Missing,
-            None,
-        ),
+        (text("", "[retry]\nbackoff_ms = 20000"), "retry.backoff_ms", Conflict, Some(7)),
+        (text("", "[[route]]\nfrom = \"in\"\nto = [\n  \"a\",\n  \"in\"]"), "route[0].to[1]", Conflict, Some(10)),
+        (format!("inputs = [\"in\"]\n{KAFKA}"), "group", Missing, None),
         ("# nothing\n".into(), "", Empty, None),
     ];
     for (text, path, kind, line) in cases {
@@ -72,12 +25,7 @@ fn each_kind_of_problem_has_its_line() {
     }
     let error = Config::from_toml_file("/no/such/file.toml").expect_err("no file");
     assert_eq!(error.problems[0].kind, Missing);
-    assert!(
-        error
-            .to_string()
-            .starts_with("/no/such/file.toml: can't read the file"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("/no/such/file.toml: can't read the file"), "{error}");
 }
 
 #[test]
@@ -154,19 +102,13 @@ fn owned_properties_are_refused_with_ksems_own_field() {
         ("metadata.broker.list", "`kafka.bootstrap.servers`"),
     ];
     for (name, hint) in fields {
-        let message = only(
-            &text("", &format!("\"{name}\" = \"x\"")),
-            &format!("kafka.{name}"),
-            ProblemKind::OwnedProperty,
-        );
+        let message =
+            only(&text("", &format!("\"{name}\" = \"x\"")), &format!("kafka.{name}"), ProblemKind::OwnedProperty);
         assert!(message.contains(hint), "{name}: {message}");
     }
     for name in Config::owned_properties() {
-        let message = only(
-            &text("", &format!("\"{name}\" = \"x\"")),
-            &format!("kafka.{name}"),
-            ProblemKind::OwnedProperty,
-        );
+        let message =
+            only(&text("", &format!("\"{name}\" = \"x\"")), &format!("kafka.{name}"), ProblemKind::OwnedProperty);
         assert!(message.contains(&format!("remove `{name}`")), "{message}");
     }
 }

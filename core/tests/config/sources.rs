@@ -8,13 +8,11 @@ use crate::{parse, sound};
 #[test]
 fn json_has_the_same_fields_and_problems() {
     let json = |text: &str| Config::from_json_str(text, "json");
-    let config = json(
-        r#"{"group":"g","inputs":["in"],"kafka":{"bootstrap":{"servers":"localhost:9092"}},"batch":null}"#,
-    );
+    let config =
+        json(r#"{"group":"g","inputs":["in"],"kafka":{"bootstrap":{"servers":"localhost:9092"}},"batch":null}"#);
     assert_eq!(config.expect("sound"), sound());
     let error =
-        json(r#"{"group":7,"inputs":["in"],"kafka":{"bootstrap.servers":"b:1"},"bach":{}}"#)
-            .expect_err("wrong");
+        json(r#"{"group":7,"inputs":["in"],"kafka":{"bootstrap.servers":"b:1"},"bach":{}}"#).expect_err("wrong");
     assert_eq!(
         error.to_string(),
         "json: group: wrong type: found an integer; set it to a string\njson: bach: unknown field; did you mean `batch`?"
@@ -34,25 +32,21 @@ fn any_config() -> impl Strategy<Value = serde_json::Value> {
         prop::sample::select(vec!["earliest", "latest", "fail"]),
         prop::collection::btree_set("[a-z0-9._-]{3,9}", 1..4),
     );
-    let tables = (
-        1..1_000_000u64,
-        0..1000u64,
-        1001..=900_000u64,
-        prop::option::of(1..=64u64),
-        0..=100u64,
-        any::<bool>(),
-    );
-    (top, tables, "\\PC{0,20}").prop_map(|((guarantee, word, inputs), (records, linger, timeout, lanes, backoff, flag), odd)| {
-        let first = inputs.iter().next().cloned().unwrap_or_default();
-        serde_json::json!({
-            "group": format!("g{odd}"), "guarantee": guarantee, "start_from": word, "on_lost_offsets": word,
-            "inputs": inputs, "route": [{"from": first, "to": [format!("{first}-OUT")]}],
-            "batch": {"max_records": records, "linger_ms": linger},
-            "transactions": {"timeout_ms": timeout, "lanes": lanes.unwrap_or(1), "instance_id": first},
-            "retry": {"backoff_ms": backoff}, "security": {"allow_unverified_tls": flag},
-            "kafka": {"bootstrap.servers": "b:1", "client.id": odd, "check.crcs": flag, "linger.ms": 0},
-        })
-    })
+    let tables =
+        (1..1_000_000u64, 0..1000u64, 1001..=900_000u64, prop::option::of(1..=64u64), 0..=100u64, any::<bool>());
+    (top, tables, "\\PC{0,20}").prop_map(
+        |((guarantee, word, inputs), (records, linger, timeout, lanes, backoff, flag), odd)| {
+            let first = inputs.iter().next().cloned().unwrap_or_default();
+            serde_json::json!({
+                "group": format!("g{odd}"), "guarantee": guarantee, "start_from": word, "on_lost_offsets": word,
+                "inputs": inputs, "route": [{"from": first, "to": [format!("{first}-OUT")]}],
+                "batch": {"max_records": records, "linger_ms": linger},
+                "transactions": {"timeout_ms": timeout, "lanes": lanes.unwrap_or(1), "instance_id": first},
+                "retry": {"backoff_ms": backoff}, "security": {"allow_unverified_tls": flag},
+                "kafka": {"bootstrap.servers": "b:1", "client.id": odd, "check.crcs": flag, "linger.ms": 0},
+            })
+        },
+    )
 }
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]

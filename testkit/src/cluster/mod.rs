@@ -12,9 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use krafka::admin::{
-    DescribeClusterOptions, DescribeTransactionsOptions, ListConsumerGroupOffsetsOptions,
-};
+use krafka::admin::{DescribeClusterOptions, DescribeTransactionsOptions, ListConsumerGroupOffsetsOptions};
 use tempfile::TempDir;
 
 use crate::client;
@@ -48,21 +46,12 @@ pub struct ClusterConfig {
 impl ClusterConfig {
     /// One node.
     pub fn one() -> Self {
-        Self {
-            nodes: 1,
-            properties: Vec::new(),
-            auto_create_topics: false,
-            proxies: Vec::new(),
-            heap_mb: None,
-        }
+        Self { nodes: 1, properties: Vec::new(), auto_create_topics: false, proxies: Vec::new(), heap_mb: None }
     }
 
     /// Three nodes.
     pub fn three() -> Self {
-        Self {
-            nodes: 3,
-            ..Self::one()
-        }
+        Self { nodes: 3, ..Self::one() }
     }
 
     /// Sets a server property on every node.
@@ -108,11 +97,7 @@ impl Cluster {
     ///
     /// When Java or Kafka's jars are not there, or a node does not start; the error then holds the end of its log.
     pub fn start(config: &ClusterConfig) -> Result<Self> {
-        ensure!(
-            matches!(config.nodes, 1 | 3),
-            "a cluster has 1 or 3 nodes, not {}",
-            config.nodes
-        );
+        ensure!(matches!(config.nodes, 1 | 3), "a cluster has 1 or 3 nodes, not {}", config.nodes);
         ensure!(
             config.proxies.is_empty() || config.proxies.len() == config.nodes,
             "{} proxies for {} nodes",
@@ -121,10 +106,7 @@ impl Cluster {
         );
         jars::check_java()?;
         let jars = jars::folder()?;
-        let folder = tempfile::Builder::new()
-            .prefix("ksem-kafka-")
-            .tempdir()
-            .context("a temporary folder")?;
+        let folder = tempfile::Builder::new().prefix("ksem-kafka-").tempdir().context("a temporary folder")?;
         let mut ports = Vec::new();
         let mut addresses = Vec::new();
         let mut reserve = || -> Result<u16> {
@@ -136,40 +118,25 @@ impl Cluster {
                 Some(proxy) => Some((reserve()?, *proxy)),
                 None => None,
             };
-            addresses.push(Addresses {
-                broker: reserve()?,
-                controller: reserve()?,
-                proxied,
-            });
+            addresses.push(Addresses { broker: reserve()?, controller: reserve()?, proxied });
         }
         let nodes = launch(config, &jars, folder.path(), &addresses)?;
         let list = |port: &dyn Fn(&Addresses) -> u16| -> Vec<String> {
-            addresses
-                .iter()
-                .map(|node| format!("127.0.0.1:{}", port(node)))
-                .collect()
+            addresses.iter().map(|node| format!("127.0.0.1:{}", port(node))).collect()
         };
         let proxied = (!config.proxies.is_empty()).then(|| Proxied {
             bootstrap: list(&|node| node.proxied.map_or(0, |(_, proxy)| proxy)).join(","),
             behind: list(&|node| node.proxied.map_or(0, |(listen, _)| listen)),
         });
         let bootstrap = list(&|node| node.broker).join(",");
-        let cluster = Self {
-            nodes,
-            bootstrap,
-            proxied,
-            folder,
-            _ports: ports,
-        };
+        let cluster = Self { nodes, bootstrap, proxied, folder, _ports: ports };
         cluster.wait_until_ready()?;
         Ok(cluster)
     }
 
     /// What clients under test connect to: the proxies, if there are any.
     pub fn bootstrap(&self) -> &str {
-        self.proxied
-            .as_ref()
-            .map_or(&self.bootstrap, |proxied| &proxied.bootstrap)
+        self.proxied.as_ref().map_or(&self.bootstrap, |proxied| &proxied.bootstrap)
     }
 
     /// The nodes themselves, past any proxy. Assertions read here.
@@ -211,66 +178,40 @@ impl Cluster {
                 return Ok(());
             };
             if let Some(dead) = alive.iter().find(|node| !node.is_alive()) {
-                bail!(
-                    "the node at {} ended by itself:\n{}",
-                    dead.address(),
-                    dead.log_tail()
-                );
+                bail!("the node at {} ended by itself:\n{}", dead.address(), dead.log_tail());
             }
             if Instant::now() >= deadline {
-                return Err(error).with_context(|| {
-                    format!("Kafka did not serve within {START:?}\n{}", self.logs())
-                });
+                return Err(error).with_context(|| format!("Kafka did not serve within {START:?}\n{}", self.logs()));
             }
             thread::sleep(Duration::from_millis(50));
         }
     }
 
     fn logs(&self) -> String {
-        let logs: Vec<String> = self
-            .nodes
-            .iter()
-            .map(|node| format!("--- {}\n{}", node.log_path().display(), node.log_tail()))
-            .collect();
+        let logs: Vec<String> =
+            self.nodes.iter().map(|node| format!("--- {}\n{}", node.log_path().display(), node.log_tail())).collect();
         logs.join("\n")
     }
 }
 
 /// Formats the nodes' data folders and starts the nodes.
-fn launch(
-    config: &ClusterConfig,
-    jars: &Path,
-    folder: &Path,
-    addresses: &[Addresses],
-) -> Result<Vec<Node>> {
-    let heap_mb = config
-        .heap_mb
-        .unwrap_or(if config.nodes == 1 { 512 } else { 384 });
+fn launch(config: &ClusterConfig, jars: &Path, folder: &Path, addresses: &[Addresses]) -> Result<Vec<Node>> {
+    let heap_mb = config.heap_mb.unwrap_or(if config.nodes == 1 { 512 } else { 384 });
     let data = |index: usize| folder.join(format!("data-{index}"));
     let mut starting = Vec::new();
     for (index, node) in addresses.iter().enumerate() {
         let properties = folder.join(format!("node-{index}.properties"));
         let text = properties::text(config, addresses, index, &data(index));
-        fs::write(&properties, text)
-            .with_context(|| format!("writing {}", properties.display()))?;
+        fs::write(&properties, text).with_context(|| format!("writing {}", properties.display()))?;
         let log = folder.join(format!("node-{index}.log"));
-        let launch = Launch {
-            jars: PathBuf::from(jars),
-            properties,
-            log,
-            heap_mb,
-            quick_start: config.nodes > 1,
-        };
+        let launch = Launch { jars: PathBuf::from(jars), properties, log, heap_mb, quick_start: config.nodes > 1 };
         starting.push((launch, format!("127.0.0.1:{}", node.broker)));
     }
     format(&starting[0].0)?;
     for index in 1..config.nodes {
         copy_format(&data(0), &data(index), index).context("preparing a data folder")?;
     }
-    starting
-        .into_iter()
-        .map(|(launch, address)| Node::start(launch, address))
-        .collect()
+    starting.into_iter().map(|(launch, address)| Node::start(launch, address)).collect()
 }
 
 /// Makes a node's data folder from the first node's: formatting takes Java 1.5 seconds, and only two lines differ.
@@ -288,10 +229,7 @@ fn copy_format(from: &Path, to: &Path, index: usize) -> io::Result<()> {
         Some(("node.id", _)) => format!("node.id={}\n", index + 1),
         // Sixteen bytes in base64 that have to differ from every other node's, so another first letter does.
         Some(("directory.id", id)) => {
-            let letter = ['B', 'C', 'D']
-                .into_iter()
-                .filter(|c| !id.starts_with(*c))
-                .nth(index - 1);
+            let letter = ['B', 'C', 'D'].into_iter().filter(|c| !id.starts_with(*c)).nth(index - 1);
             format!("directory.id={}{}\n", letter.unwrap_or('E'), &id[1..])
         }
         _ => format!("{line}\n"),
@@ -324,29 +262,14 @@ async fn probe(bootstrap: &str, nodes: usize) -> Result<()> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let kafka = client::connect(bootstrap).await?;
     let admin = kafka.admin();
-    let cluster = admin
-        .describe_cluster(DescribeClusterOptions::default().timeout(PATIENCE))
-        .await?;
-    ensure!(
-        cluster.brokers.len() >= nodes,
-        "{} of {nodes} nodes serve",
-        cluster.brokers.len()
-    );
+    let cluster = admin.describe_cluster(DescribeClusterOptions::default().timeout(PATIENCE)).await?;
+    ensure!(cluster.brokers.len() >= nodes, "{} of {nodes} nodes serve", cluster.brokers.len());
     let options = ListConsumerGroupOffsetsOptions::default().timeout(PATIENCE);
-    admin
-        .list_consumer_group_offsets("ksem-testkit-probe", options)
-        .await
-        .context("the group coordinator")?;
+    admin.list_consumer_group_offsets("ksem-testkit-probe", options).await.context("the group coordinator")?;
     let options = DescribeTransactionsOptions::default().timeout(PATIENCE);
-    for (_, result) in admin
-        .describe_transactions(["ksem-testkit-probe"], options)
-        .await?
-    {
+    for (_, result) in admin.describe_transactions(["ksem-testkit-probe"], options).await? {
         match result {
-            Err(krafka::KrafkaError::Broker {
-                code: krafka::error::ErrorCode::TransactionalIdNotFound,
-                ..
-            }) => {}
+            Err(krafka::KrafkaError::Broker { code: krafka::error::ErrorCode::TransactionalIdNotFound, .. }) => {}
             other => drop(other.context("the transaction coordinator")?),
         }
     }

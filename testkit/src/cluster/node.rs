@@ -66,10 +66,7 @@ impl Launch {
 
     fn spawn(&self) -> Result<Running> {
         let mut command = self.java(self.heap_mb);
-        command.extend([
-            "kafka.Kafka".to_owned(),
-            self.properties.display().to_string(),
-        ]);
+        command.extend(["kafka.Kafka".to_owned(), self.properties.display().to_string()]);
         let mut wrapper = Command::new("sh")
             .args(["-c", WATCHDOG, "sh"])
             .arg(&self.log)
@@ -81,9 +78,7 @@ impl Launch {
             .context("starting sh")?;
         let mut line = String::new();
         let stdout = wrapper.stdout.take().context("sh has no standard output")?;
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .context("reading Java's process id")?;
+        BufReader::new(stdout).read_line(&mut line).context("reading Java's process id")?;
         let pid = line.trim().parse().ok().and_then(Pid::from_raw);
         let pid = pid.with_context(|| format!("sh gave {line:?} for Java's process id"))?;
         Ok(Running { wrapper, pid })
@@ -103,19 +98,13 @@ impl Running {
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
-        kill_process(self.pid, signal)
-            .with_context(|| format!("sending {signal:?} to {}", self.pid.as_raw_nonzero()))
+        kill_process(self.pid, signal).with_context(|| format!("sending {signal:?} to {}", self.pid.as_raw_nonzero()))
     }
 
     fn wait(&mut self, limit: Duration) -> Result<bool> {
         let deadline = Instant::now() + limit;
         loop {
-            if self
-                .wrapper
-                .try_wait()
-                .context("waiting for a node")?
-                .is_some()
-            {
+            if self.wrapper.try_wait().context("waiting for a node")?.is_some() {
                 return Ok(true);
             }
             if Instant::now() >= deadline {
@@ -137,11 +126,7 @@ pub struct Node {
 impl Node {
     pub(super) fn start(launch: Launch, address: String) -> Result<Self> {
         let running = launch.spawn()?;
-        Ok(Self {
-            launch,
-            address,
-            running: Mutex::new(Some(running)),
-        })
+        Ok(Self { launch, address, running: Mutex::new(Some(running)) })
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
@@ -177,10 +162,7 @@ impl Node {
         };
         if node.is_alive() {
             node.signal(Signal::KILL)?;
-            ensure!(
-                node.wait(Duration::from_secs(10))?,
-                "a killed node did not end"
-            );
+            ensure!(node.wait(Duration::from_secs(10))?, "a killed node did not end");
         }
         *running = None;
         Ok(())
@@ -204,10 +186,7 @@ impl Node {
                 node.signal(Signal::KILL)?;
                 node.wait(Duration::from_secs(10))?;
                 *running = None;
-                bail!(
-                    "the node at {} did not shut down within {STOP:?}, so it was killed",
-                    self.address
-                );
+                bail!("the node at {} did not shut down within {STOP:?}, so it was killed", self.address);
             }
         }
         *running = None;

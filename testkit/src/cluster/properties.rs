@@ -16,24 +16,13 @@ pub(super) struct Addresses {
 }
 
 /// The whole file of node `index`. The caller's own properties come last, so that they win.
-pub(super) fn text(
-    config: &ClusterConfig,
-    nodes: &[Addresses],
-    index: usize,
-    data: &Path,
-) -> String {
+pub(super) fn text(config: &ClusterConfig, nodes: &[Addresses], index: usize, data: &Path) -> String {
     let node = nodes[index];
     let replicas = nodes.len();
     let quorum = replicas / 2 + 1;
-    let voters: Vec<String> = nodes
-        .iter()
-        .enumerate()
-        .map(|(i, node)| format!("{}@127.0.0.1:{}", i + 1, node.controller))
-        .collect();
-    let mut listeners = format!(
-        "BROKER://127.0.0.1:{},CONTROLLER://127.0.0.1:{}",
-        node.broker, node.controller
-    );
+    let voters: Vec<String> =
+        nodes.iter().enumerate().map(|(i, node)| format!("{}@127.0.0.1:{}", i + 1, node.controller)).collect();
+    let mut listeners = format!("BROKER://127.0.0.1:{},CONTROLLER://127.0.0.1:{}", node.broker, node.controller);
     let mut advertised = format!("BROKER://127.0.0.1:{}", node.broker);
     if let Some((listen, proxy)) = node.proxied {
         let _ = write!(listeners, ",PROXIED://127.0.0.1:{listen}");
@@ -47,15 +36,9 @@ pub(super) fn text(
         ("advertised.listeners", advertised),
         ("controller.listener.names", "CONTROLLER".into()),
         ("inter.broker.listener.name", "BROKER".into()),
-        (
-            "listener.security.protocol.map",
-            "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT".into(),
-        ),
+        ("listener.security.protocol.map", "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT".into()),
         ("log.dirs", data.display().to_string()),
-        (
-            "auto.create.topics.enable",
-            config.auto_create_topics.to_string(),
-        ),
+        ("auto.create.topics.enable", config.auto_create_topics.to_string()),
         ("num.partitions", "1".into()),
         ("default.replication.factor", replicas.to_string()),
         ("min.insync.replicas", quorum.to_string()),
@@ -63,24 +46,15 @@ pub(super) fn text(
         ("offsets.topic.num.partitions", "5".into()),
         ("offsets.topic.replication.factor", replicas.to_string()),
         ("transaction.state.log.num.partitions", "5".into()),
-        (
-            "transaction.state.log.replication.factor",
-            replicas.to_string(),
-        ),
+        ("transaction.state.log.replication.factor", replicas.to_string()),
         ("transaction.state.log.min.isr", quorum.to_string()),
         ("share.coordinator.state.topic.num.partitions", "1".into()),
-        (
-            "share.coordinator.state.topic.replication.factor",
-            replicas.to_string(),
-        ),
+        ("share.coordinator.state.topic.replication.factor", replicas.to_string()),
         ("share.coordinator.state.topic.min.isr", quorum.to_string()),
         // Tests should not wait for what production waits for.
         ("group.initial.rebalance.delay.ms", "0".into()),
         ("group.min.session.timeout.ms", "1000".into()),
-        (
-            "transaction.abort.timed.out.transaction.cleanup.interval.ms",
-            "1000".into(),
-        ),
+        ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "1000".into()),
         ("broker.heartbeat.interval.ms", "500".into()),
         ("broker.session.timeout.ms", "4000".into()),
         ("controller.quorum.election.timeout.ms", "500".into()),

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use proptest::prelude::*;
 
 use crate::Guarantee;
-use crate::discipline::{Outcome, Step, crash_points, CrashEffect};
+use crate::discipline::{CrashEffect, Outcome, Step, crash_points};
 use crate::engine::attempt::Drive;
 use crate::error::{Code, Error};
 use crate::output::Output;
@@ -18,7 +18,7 @@ use ports::{Accident, SimPorts};
 use world::World;
 
 /// What happens at the calls of the ports, one after the other; when it is used up, all goes well.
-pub(super) type Script = Rc<RefCell<Vec<Accident>>>;
+type Script = Rc<RefCell<Vec<Accident>>>;
 
 const RECORDS: i64 = 40;
 
@@ -31,12 +31,12 @@ fn live(world: &Rc<RefCell<World>>, guarantee: Guarantee, script: &Script, hides
         let end = batch.offsets()[0].1.offset;
         let mut drive = Drive::new(guarantee);
         let output = Output::default();
-        let ended = match drive.until_handler(&mut ports, None, &batch) {
-            Some(ended) => ended,
-            None => {
-                let handled = if ports.handler_fails() { Err(Error::new(Code::HandlerFailed, "simulated")) } else { Ok(()) };
-                drive.after_handler(handled, &mut ports, None, &batch, &output)
-            }
+        let ended = if let Some(ended) = drive.until_handler(&mut ports, None, &batch) {
+            ended
+        } else {
+            let handled =
+                if ports.handler_fails() { Err(Error::new(Code::HandlerFailed, "simulated")) } else { Ok(()) };
+            drive.after_handler(handled, &mut ports, None, &batch, &output)
         };
         if ports.is_dead() {
             return false;
@@ -122,9 +122,15 @@ proptest! {
 fn an_ignored_resend_of_end_txn_is_caught() {
     let accidents = vec![
         // Begin, produce, send offsets; the commit is sent twice, and one copy stays under way.
-        Accident::None, Accident::None, Accident::None, Accident::Resend,
+        Accident::None,
+        Accident::None,
+        Accident::None,
+        Accident::Resend,
         // The next transaction has produced when the copy arrives and commits it.
-        Accident::None, Accident::None, Accident::Release, Accident::CrashBefore,
+        Accident::None,
+        Accident::None,
+        Accident::Release,
+        Accident::CrashBefore,
     ];
     let wrong = |world: &World| world.effects().into_iter().any(|effects| effects != 1);
     assert!(wrong(&simulate(Guarantee::ExactlyOnce, accidents.clone(), true)), "the bug is not seen");

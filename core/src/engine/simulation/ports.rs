@@ -8,7 +8,7 @@ use super::world::{End, World};
 use super::{Script, live};
 use crate::Guarantee;
 use crate::batch::Batch;
-use crate::discipline::{Discipline, Fault, Landed, Next, Signal, Step, machine};
+use crate::discipline::{Fault, Landed, Next, Signal, Step, machine};
 use crate::engine::ports::{Delivered, Failure, Ports, Sent};
 use crate::error::{Code, Error};
 use crate::output::Output;
@@ -55,6 +55,7 @@ enum After {
     Resend,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one simulated process")]
 pub(super) struct SimPorts {
     world: Rc<RefCell<World>>,
     script: Script,
