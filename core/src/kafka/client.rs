@@ -9,9 +9,9 @@ use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_resp_err_t as Kafka;
 
 use crate::error::{Code, Error, Result};
-use crate::kafka::consumer::Rebalancer;
 use crate::kafka::errors;
 use crate::kafka::interceptors::{self, EndTxnWatch};
+use crate::kafka::rebalance::{Rebalancer, on_rebalance};
 
 /// What librdkafka's callbacks write to and read from.
 pub(crate) struct Context {
@@ -94,7 +94,7 @@ impl Client {
             sys::rd_kafka_conf_set_error_cb(conf.0, Some(on_error));
             let kind = match kind {
                 Kind::Consumer => {
-                    sys::rd_kafka_conf_set_rebalance_cb(conf.0, Some(crate::kafka::consumer::on_rebalance));
+                    sys::rd_kafka_conf_set_rebalance_cb(conf.0, Some(on_rebalance));
                     sys::rd_kafka_type_t::RD_KAFKA_CONSUMER
                 }
                 Kind::Producer => {

@@ -13,7 +13,9 @@ mod list;
 pub(crate) mod message;
 pub(crate) mod ports;
 pub(crate) mod producer;
+mod rebalance;
 pub(crate) mod tail;
 
-pub(crate) use consumer::{Bell, Consumer, GroupEvents};
+pub(crate) use consumer::{Bell, Consumer};
 pub(crate) use group::GroupMetadata;
+pub(crate) use rebalance::GroupEvents;

@@ -1,0 +1,214 @@
+//! Rebalances: what librdkafka calls when partitions come and go.
+
+use std::ffi::{CStr, CString, c_void};
+use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use rdkafka_sys as sys;
+use rdkafka_sys::rd_kafka_resp_err_t as Kafka;
+
+use crate::config::StartFrom;
+use crate::discipline::Fault;
+use crate::engine::ports::Failure;
+use crate::error::{Code, Error, Result};
+use crate::kafka::client;
+use crate::kafka::errors::{self, RichError};
+use crate::kafka::group::GroupMetadata;
+use crate::kafka::list::{BEGINNING, END, INVALID, Item, List};
+use crate::record::TopicPartition;
+
+const NO_ERROR: Kafka = Kafka::RD_KAFKA_RESP_ERR_NO_ERROR;
+
+/// What the engine is told about the group. Called on the consumer thread.
+pub(crate) trait GroupEvents: Send + Sync {
+    /// Partitions are about to be fetched; returns the lane of each.
+    fn assigned(&self, partitions: &[TopicPartition]) -> Vec<usize>;
+    /// The assignment is complete under this metadata.
+    fn completed(&self, metadata: GroupMetadata);
+    /// Partitions go away when this returns; `lost` if they are gone already.
+    fn revoked(&self, partitions: &[TopicPartition], lost: bool);
+    /// The member can't go on.
+    fn failed(&self, error: Error);
+}
+
+/// An owned librdkafka queue.
+pub(super) struct Queue(pub(super) *mut sys::rd_kafka_queue_t);
+
+// SAFETY: queues are made to be used from any thread.
+unsafe impl Send for Queue {}
+// SAFETY: as above.
+unsafe impl Sync for Queue {}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: it is ours, and this is its end.
+        unsafe { sys::rd_kafka_queue_destroy(self.0) }
+    }
+}
+
+/// What the rebalance callback works with.
+pub(crate) struct Rebalancer {
+    // Weak: the engine owns the consumer that owns this.
+    pub(super) events: Weak<dyn GroupEvents>,
+    pub(super) start_from: StartFrom,
+    pub(super) lanes: RwLock<Vec<Queue>>,
+    pub(super) closing: AtomicBool,
+}
+
+impl Rebalancer {
+    /// Lets go of the queues; librdkafka wants them back before the client ends.
+    pub(crate) fn release(&self) {
+        self.lanes.write().clear();
+    }
+
+    pub(super) fn failed(&self, error: Error) {
+        if let Some(events) = self.events.upgrade() {
+            events.failed(error);
+        }
+    }
+}
+
+pub(crate) unsafe extern "C" fn on_rebalance(
+    rk: *mut sys::rd_kafka_t,
+    code: Kafka,
+    partitions: *mut sys::rd_kafka_topic_partition_list_t,
+    opaque: *mut c_void,
+) {
+    // SAFETY: librdkafka passes the client's opaque and a valid list, on the thread that polls.
+    let (context, list) = unsafe { (client::context(opaque), List::copy(partitions)) };
+    let Some(rebalancer) = &context.rebalancer else { return };
+    // SAFETY: `rk` is the client that called.
+    let protocol = unsafe { CStr::from_ptr(sys::rd_kafka_rebalance_protocol(rk)) };
+    let rebalance = Rebalance { rebalancer, rk, cooperative: protocol == c"COOPERATIVE" };
+    match code {
+        Kafka::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => rebalance.assign(list),
+        _ => rebalance.revoke(&list),
+    }
+}
+
+/// One call of the rebalance callback.
+struct Rebalance<'a> {
+    rebalancer: &'a Rebalancer,
+    rk: *mut sys::rd_kafka_t,
+    cooperative: bool,
+}
+
+impl Rebalance<'_> {
+    fn assign(&self, mut list: List) {
+        if let Err(error) = self.choose_starts(&mut list) {
+            self.rebalancer.failed(error);
+            list = List::new(0);
+        }
+        let sources: Vec<TopicPartition> = list.items().into_iter().map(|item| item.source).collect();
+        let Some(events) = self.rebalancer.events.upgrade() else { return };
+        for (source, lane) in sources.iter().zip(events.assigned(&sources)) {
+            self.forward(source, lane);
+        }
+        // SAFETY: client and list are valid.
+        let code = unsafe {
+            if self.cooperative {
+                RichError::take(sys::rd_kafka_incremental_assign(self.rk, list.as_ptr()))
+                    .map_or_else(|e| e.code, |()| NO_ERROR)
+            } else {
+                sys::rd_kafka_assign(self.rk, list.as_ptr())
+            }
+        };
+        if code != NO_ERROR {
+            self.rebalancer.failed(errors::error(Code::Internal, code, "taking over assigned partitions"));
+        }
+        // Taken here and nowhere else: later it could already be the next generation's, which
+        // would let a batch of a revoked partition pass the broker's check (KIP-447).
+        // SAFETY: the client is valid.
+        if let Some(metadata) = unsafe { GroupMetadata::take(self.rk) } {
+            events.completed(metadata);
+        }
+        tracing::info!(partitions = ?sources, "assigned");
+    }
+
+    fn revoke(&self, list: &List) {
+        // SAFETY: the client is valid.
+        let lost = unsafe { sys::rd_kafka_assignment_lost(self.rk) } != 0;
+        let sources: Vec<TopicPartition> = list.items().into_iter().map(|item| item.source).collect();
+        if let Some(events) = self.rebalancer.events.upgrade() {
+            events.revoked(&sources, lost);
+        }
+        // SAFETY: client and list are valid.
+        unsafe {
+            if self.cooperative {
+                let _ = RichError::take(sys::rd_kafka_incremental_unassign(self.rk, list.as_ptr()));
+            } else {
+                sys::rd_kafka_assign(self.rk, std::ptr::null());
+            }
+        }
+        tracing::info!(partitions = ?sources, lost, "revoked");
+    }
+
+    /// Starts each partition at the group's committed offset; one that has none starts where
+    /// `start_from` says.
+    fn choose_starts(&self, list: &mut List) -> Result<()> {
+        let items = self.committed_or_wait(list)?;
+        for (index, item) in items.into_iter().enumerate() {
+            if item.offset != INVALID && item.offset >= 0 {
+                continue;
+            }
+            let start = match self.rebalancer.start_from {
+                StartFrom::Earliest => BEGINNING,
+                StartFrom::Latest => END,
+                StartFrom::Fail => {
+                    return Err(Error::new(
+                        Code::OffsetMissing,
+                        "the group has no committed offset for this partition; set `start_from` to \
+                         \"earliest\" or \"latest\" to choose where a new partition starts",
+                    )
+                    .with("partition", item.source));
+                }
+            };
+            list.set_offset(index, start);
+        }
+        Ok(())
+    }
+
+    fn committed_or_wait(&self, list: &List) -> Result<Vec<Item>> {
+        loop {
+            match committed(self.rk, list, Duration::from_secs(5)) {
+                Ok(items) => return Ok(items),
+                Err(failure) if matches!(failure.fault, Fault::Transient | Fault::Unknown) => {
+                    if self.rebalancer.closing.load(Ordering::SeqCst) {
+                        return Err(failure.error);
+                    }
+                    tracing::warn!(error = %failure.error, "committed offsets can't be read yet");
+                }
+                Err(failure) => return Err(failure.error),
+            }
+        }
+    }
+
+    fn forward(&self, source: &TopicPartition, lane: usize) {
+        let queues = self.rebalancer.lanes.read();
+        let (Some(queue), Ok(topic)) = (queues.get(lane), CString::new(&*source.topic)) else { return };
+        // SAFETY: client and queues are valid; the partition's queue is only borrowed here.
+        unsafe {
+            let partition = sys::rd_kafka_queue_get_partition(self.rk, topic.as_ptr(), source.partition);
+            if !partition.is_null() {
+                sys::rd_kafka_queue_forward(partition, queue.0);
+                sys::rd_kafka_queue_destroy(partition);
+            }
+        }
+    }
+}
+
+pub(super) fn committed(rk: *mut sys::rd_kafka_t, list: &List, timeout: Duration) -> Result<Vec<Item>, Failure> {
+    let doing = "reading the group's committed offsets";
+    // SAFETY: both are valid; the list is filled in place.
+    let code = unsafe { sys::rd_kafka_committed(rk, list.as_ptr(), timeout.as_millis() as i32) };
+    if code != NO_ERROR {
+        return Err(errors::failure(code, doing));
+    }
+    let items = list.items();
+    match items.iter().map(|item| item.error).find(|code| *code != NO_ERROR) {
+        None => Ok(items),
+        Some(code) => Err(errors::failure(code, doing)),
+    }
+}
