@@ -23,6 +23,7 @@ use crate::metrics::{Metrics, Report};
 use crate::output::Output;
 use crate::progress::CaughtUp;
 use crate::publish::Publisher;
+use crate::record::TopicPartition;
 
 /// An open pipeline: one member of the consumer group, with its lanes.
 ///
@@ -91,14 +92,14 @@ impl Pipeline {
         probe: Option<Arc<dyn Fn(Guarantee, crate::discipline::Step) + Send + Sync>>,
     ) -> Result<Self> {
         config.validate().map_err(|error| Error::new(Code::ConfigInvalid, error.to_string()))?;
-        let partitions = check_topics(&config)?;
-        let lanes = config.transactions.lanes.unwrap_or(MOST_LANES).clamp(1, partitions.max(1));
+        let inputs = check_topics(&config)?;
+        let lanes = config.transactions.lanes.unwrap_or(MOST_LANES).clamp(1, inputs.len().max(1));
         let identity = Identity::acquire(&config);
         let properties = consumer_properties(&config, Some(identity.instance()), lanes);
         let (start_from, guarantee) = (config.start_from, config.guarantee);
         let bell = Arc::new(Bell::default());
         let probe = probe.map(|tell| Arc::new(Telling(tell)) as Arc<dyn Probe>);
-        let shared = Arc::new(Shared::new(config, identity, lanes, Arc::clone(&bell), probe));
+        let shared = Arc::new(Shared::new(config, identity, inputs, lanes, Arc::clone(&bell), probe));
         let events: Arc<dyn GroupEvents> = Arc::clone(&shared) as _;
         let consumer = Consumer::open(&properties, lanes, start_from, Arc::downgrade(&events), bell)?;
         let lanes: Vec<_> = (0..lanes).map(|id| Arc::new(Lane::new(id, Arc::clone(&shared)))).collect();
@@ -338,17 +339,22 @@ fn spawn_member(shared: Arc<Shared>, leave: Arc<AtomicBool>) -> Result<JoinHandl
         .map_err(|error| Error::new(Code::Internal, "the consumer thread can't be started").caused_by(error))
 }
 
-/// Returns how many partitions the inputs have.
-fn check_topics(config: &Config) -> Result<usize> {
+/// Returns the partitions of the inputs.
+fn check_topics(config: &Config) -> Result<Vec<TopicPartition>> {
     let admin = Admin::connect(config)?;
-    let mut partitions = 0;
+    let mut partitions = Vec::new();
     for input in &config.inputs {
-        partitions += admin.partitions(input)?.ok_or_else(|| {
+        let count = admin.partitions(input)?.ok_or_else(|| {
             Error::new(
                 Code::TopicUnknown,
-                format!("the input topic `{input}` does not exist; correct `inputs`, or create it with `ksem topic create {input}`"),
+                format!(
+                    "the input topic `{input}` does not exist; correct `inputs`, or create it with \
+                     `ksem topic create {input}`"
+                ),
             )
         })?;
+        let topic: Arc<str> = input.as_str().into();
+        partitions.extend((0..count as i32).map(|partition| TopicPartition::new(Arc::clone(&topic), partition)));
     }
     let outputs: std::collections::BTreeSet<_> = config.routes.iter().flat_map(|route| &route.to).collect();
     for output in outputs {

@@ -123,10 +123,6 @@ impl<M> Assignment<M> {
     pub(crate) fn gate(&self) -> Gate<'_, M> {
         Gate { owned: self.owned.read() }
     }
-
-    pub(crate) fn owned(&self) -> Vec<TopicPartition> {
-        self.owned.read().partitions.keys().cloned().collect()
-    }
 }
 
 impl<M> Gate<'_, M> {

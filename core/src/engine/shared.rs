@@ -19,6 +19,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) identity: Identity,
     pub(crate) mark: String,
+    /// Every partition of the inputs, as they were at the start.
+    pub(crate) inputs: Vec<TopicPartition>,
     pub(crate) assignment: Assignment<GroupMetadata>,
     pub(crate) counters: Counters,
     pub(crate) bell: Arc<Bell>,
@@ -49,6 +51,7 @@ impl Shared {
     pub(crate) fn new(
         config: Config,
         identity: Identity,
+        inputs: Vec<TopicPartition>,
         lanes: usize,
         bell: Arc<Bell>,
         probe: Option<Arc<dyn Probe>>,
@@ -62,6 +65,7 @@ impl Shared {
             metadata_is_stale: AtomicBool::new(false),
             config,
             identity,
+            inputs,
             bell,
             probe,
         }

@@ -50,26 +50,41 @@ impl Drop for GroupMetadata {
 
 /// Returns whether another member holds this member's instance id: `None` if nobody could say.
 pub(crate) fn replaced(client: &Client, group: &str, instance: &str, timeout: Duration) -> Option<bool> {
+    let own = member_id(client)?;
+    let holder = holder_of(client, group, instance, timeout)?;
+    // A member that joined again meanwhile has a new id, and the holder may be itself.
+    (member_id(client)? == own).then(|| holder.is_some_and(|holder| holder != own))
+}
+
+/// Returns the id under which the group knows this member, if it has joined.
+fn member_id(client: &Client) -> Option<CString> {
+    // SAFETY: the client is valid; the text is copied before it is freed.
+    unsafe {
+        let raw = sys::rd_kafka_memberid(client.raw());
+        if raw.is_null() {
+            return None;
+        }
+        let id = CStr::from_ptr(raw).to_owned();
+        sys::rd_kafka_mem_free(client.raw(), raw.cast());
+        (!id.is_empty()).then_some(id)
+    }
+}
+
+/// Asks the group which member has the instance id.
+fn holder_of(client: &Client, group: &str, instance: &str, timeout: Duration) -> Option<Option<CString>> {
     let group = CString::new(group).ok()?;
     let mut names = [group.as_ptr()];
-    // SAFETY: everything is checked for null before use, read while the event lives, and
+    let millis = timeout.as_millis() as i32;
+    // SAFETY: the event is checked for null before use and read while it lives; everything is
     // destroyed once.
     unsafe {
-        let own = sys::rd_kafka_memberid(client.raw());
-        let own_id = (!own.is_null()).then(|| CStr::from_ptr(own).to_owned());
-        if !own.is_null() {
-            sys::rd_kafka_mem_free(client.raw(), own.cast());
-        }
         let queue = sys::rd_kafka_queue_new(client.raw());
-        let options = sys::rd_kafka_AdminOptions_new(
-            client.raw(),
-            sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS,
-        );
-        let millis = timeout.as_millis() as i32;
+        let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
+        let options = sys::rd_kafka_AdminOptions_new(client.raw(), operation);
         sys::rd_kafka_AdminOptions_set_request_timeout(options, millis, std::ptr::null_mut(), 0);
         sys::rd_kafka_DescribeConsumerGroups(client.raw(), names.as_mut_ptr(), 1, options, queue);
         let event = sys::rd_kafka_queue_poll(queue, millis);
-        let answer = if event.is_null() { None } else { holder_differs(event, instance, own_id.as_deref()) };
+        let answer = if event.is_null() { None } else { find(event, instance) };
         if !event.is_null() {
             sys::rd_kafka_event_destroy(event);
         }
@@ -81,7 +96,7 @@ pub(crate) fn replaced(client: &Client, group: &str, instance: &str, timeout: Du
 
 /// # Safety
 /// `event` is valid.
-unsafe fn holder_differs(event: *mut sys::rd_kafka_event_t, instance: &str, own: Option<&CStr>) -> Option<bool> {
+unsafe fn find(event: *mut sys::rd_kafka_event_t, instance: &str) -> Option<Option<CString>> {
     // SAFETY: the results live as long as the event, and indices are below the counts.
     unsafe {
         let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event);
@@ -101,12 +116,9 @@ unsafe fn holder_differs(event: *mut sys::rd_kafka_event_t, instance: &str, own:
                 if held.is_null() || CStr::from_ptr(held).to_bytes() != instance.as_bytes() {
                     continue;
                 }
-                let id = CStr::from_ptr(sys::rd_kafka_MemberDescription_consumer_id(member));
-                if Some(id) != own {
-                    return Some(true);
-                }
+                return Some(Some(CStr::from_ptr(sys::rd_kafka_MemberDescription_consumer_id(member)).to_owned()));
             }
         }
-        Some(false)
+        Some(None)
     }
 }

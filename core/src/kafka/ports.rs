@@ -24,18 +24,22 @@ pub(crate) struct KafkaPorts {
     at_most_once: Option<Producer>,
     at_least_once: Option<Producer>,
     exactly_once: Option<Producer>,
+    /// Since when nobody can say whether there is a successor.
+    asking_since: Option<Instant>,
 }
 
 /// How long one request to the group's coordinator may take before it is asked again.
 const GROUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the transaction coordinator may take to initialise a producer.
 const INIT_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long the group is asked whether there is a successor. After that there is none that works.
+const ASKING: Duration = Duration::from_secs(15);
 /// How long a cluster whose coordinators are moving is waited for at the start.
 const START_PATIENCE: Duration = Duration::from_mins(1);
 
 impl KafkaPorts {
     pub(crate) fn new(shared: Arc<Shared>, lane: usize) -> Self {
-        Self { shared, lane, at_most_once: None, at_least_once: None, exactly_once: None }
+        Self { shared, lane, at_most_once: None, at_least_once: None, exactly_once: None, asking_since: None }
     }
 
     /// Makes the guarantee's producer, so that the first batch does not wait for it.
@@ -98,25 +102,57 @@ impl KafkaPorts {
         Failure::new(Fault::Revoked, error.with("batch", batch.content.describe()))
     }
 
-    /// Returns the proof that a newer run of this instance exists, if there is one. Being fenced
-    /// is none: a transaction that timed out looks the same to its producer.
-    fn successor(&self) -> Option<String> {
-        let Shared { config, identity, assignment, .. } = &*self.shared;
-        let consumer = self.shared.consumer().ok()?;
+    /// Looks for the proof that a newer run of this instance exists. Being fenced is none: a
+    /// transaction that timed out looks the same to its producer.
+    fn successor(&self) -> Successor {
+        let Shared { config, identity, inputs, .. } = &*self.shared;
+        let Ok(consumer) = self.shared.consumer() else { return Successor::Unknown };
         if consumer.client().fatal().is_some() {
-            return Some("the group gave this member's place to a newer one".into());
+            return Successor::Proven("the group gave this member's place to a newer one");
         }
-        let timeout = Duration::from_secs(5);
-        if group::replaced(consumer.client(), &config.group, identity.instance(), timeout) == Some(true) {
-            return Some("another member of the group has this instance id".into());
+        let holder = group::replaced(consumer.client(), &config.group, identity.instance(), GROUP_TIMEOUT);
+        if holder == Some(true) {
+            return Successor::Proven("another member of the group has this instance id");
         }
-        let committed = consumer.committed(&assignment.owned(), timeout).unwrap_or_default();
-        let marks = committed.into_iter().filter_map(|item| item.metadata);
-        marks
-            .into_iter()
-            .find(|mark| identity.is_superseded_by(mark))
-            .map(|_| "a newer run of this instance has committed offsets".into())
+        let Ok(committed) = consumer.committed(inputs, GROUP_TIMEOUT) else { return Successor::Unknown };
+        let mut marks = committed.into_iter().filter_map(|item| item.metadata);
+        if marks.any(|mark| identity.is_superseded_by(&mark)) {
+            return Successor::Proven("a newer run of this instance has committed offsets");
+        }
+        if holder.is_none() { Successor::Unknown } else { Successor::None }
     }
+
+    /// Fails if a newer run of this instance exists, or while nobody can say and it is worth asking
+    /// again.
+    fn refuse_to_fence(&mut self) -> Result<(), Failure> {
+        match self.successor() {
+            Successor::Proven(proof) => {
+                let error = Error::new(
+                    Code::ProducerFenced,
+                    "a newer instance with the same instance id is running, so this one stops; give every running \
+                     instance its own `transactions.instance_id`",
+                );
+                Err(Failure::new(Fault::Fenced, error.with("proof", proof)))
+            }
+            Successor::Unknown if self.asking_since.get_or_insert_with(Instant::now).elapsed() < ASKING => {
+                let error =
+                    Error::new(Code::TransactionFailed, "the group does not say yet who holds this instance id");
+                Err(Failure::new(Fault::Transient, error))
+            }
+            Successor::Unknown | Successor::None => {
+                self.asking_since = None;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether a newer run of this instance exists.
+enum Successor {
+    Proven(&'static str),
+    None,
+    /// The member is between two memberships, or the coordinator is away.
+    Unknown,
 }
 
 impl Ports for KafkaPorts {
@@ -172,15 +208,8 @@ impl Ports for KafkaPorts {
     }
 
     fn rebuild_producer(&mut self, guarantee: Guarantee) -> Result<(), Failure> {
-        if guarantee == Guarantee::ExactlyOnce
-            && let Some(proof) = self.successor()
-        {
-            let error = Error::new(
-                Code::ProducerFenced,
-                "a newer instance with the same instance id is running, so this one stops; give every \
-                     running instance its own `transactions.instance_id`",
-            );
-            return Err(Failure::new(Fault::Fenced, error.with("proof", proof)));
+        if guarantee == Guarantee::ExactlyOnce {
+            self.refuse_to_fence()?;
         }
         Counters::add(&self.shared.counters.producers_rebuilt, 1);
         // The old one goes first: two producers of one id would fence each other.

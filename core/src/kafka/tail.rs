@@ -300,26 +300,26 @@ impl TransactionWriter {
             Some(producer) => producer,
             None => self.connect()?,
         };
-        let (began, records) = self.open.take().unwrap_or((Instant::now(), 0));
-        let begun = if records == 0 { producer.begin() } else { Ok(()) };
-        match begun.and_then(|()| producer.produce(None, output)) {
+        let (since, records) = self.open.take().unwrap_or((Instant::now(), 0));
+        let ready = if records == 0 { producer.begin() } else { Ok(()) };
+        match ready.and_then(|()| producer.produce(None, output)) {
             Ok(delivered) => {
-                self.open = Some((began, records + delivered.acknowledged));
+                self.open = Some((since, records + delivered.acknowledged));
                 self.producer = Some(producer);
                 Ok(())
             }
             Err(failure) => {
                 // If that fails too, the cluster aborts it when its time is over.
                 let _ = producer.abort();
-                Err(self.timed_out(began).unwrap_or(failure.error))
+                Err(self.timed_out(since).unwrap_or(failure.error))
             }
         }
     }
 
     /// Kafka fences a producer whose transaction has timed out, just as it would for a successor.
-    fn timed_out(&self, began: Instant) -> Option<Error> {
+    fn timed_out(&self, since: Instant) -> Option<Error> {
         let timeout_ms = self.config.transactions.timeout_ms;
-        (began.elapsed() >= Duration::from_millis(timeout_ms)).then(|| {
+        (since.elapsed() >= Duration::from_millis(timeout_ms)).then(|| {
             Error::new(
                 Code::TransactionTimedOut,
                 format!("the transaction was open for longer than `transactions.timeout_ms` = {timeout_ms}; end it sooner, or raise that"),
