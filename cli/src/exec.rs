@@ -121,19 +121,30 @@ impl Worker {
                 Ok(line) => line,
                 Err(RecvTimeoutError::Timeout) => {
                     return Err(Trouble::Broken(format!(
-                        "the child did not answer within `exec.timeout_ms` = {}", timeout.as_millis()
+                        "the child did not answer within `exec.timeout_ms` = {}",
+                        timeout.as_millis()
                     )));
                 }
-                Err(RecvTimeoutError::Disconnected) => return Err(broken("the child closed its output in the middle of a batch")),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(broken("the child closed its output in the middle of a batch"));
+                }
             };
             match answer(&line, output, &mut outputs) {
                 Ok(None) => {}
                 Ok(Some(Control::End { end })) if end == batch.len() || end == outputs => return Ok(()),
                 Ok(Some(Control::End { end })) => {
-                    return Err(Trouble::Broken(format!("the child ended a batch of {} records with {{\"end\":{end}}}", batch.len())));
+                    return Err(Trouble::Broken(format!(
+                        "the child ended a batch of {} records with {{\"end\":{end}}}",
+                        batch.len()
+                    )));
                 }
                 Ok(Some(Control::Error { error })) => return self.drain_refusal(error, until),
-                Err(reason) => return Err(Trouble::Broken(format!("the child's answer makes no sense: {reason}: {}", shortened(&line)))),
+                Err(reason) => {
+                    return Err(Trouble::Broken(format!(
+                        "the child's answer makes no sense: {reason}: {}",
+                        shortened(&line)
+                    )));
+                }
             }
         }
     }

@@ -103,11 +103,13 @@ pub(crate) struct OutputLine {
     _offset: Option<i64>,
 }
 
+type Headers = Vec<(String, Option<Vec<u8>>)>;
+
 /// An output record with its own memory.
 pub(crate) struct Owned {
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
-    headers: Vec<(String, Option<Vec<u8>>)>,
+    headers: Headers,
     partition: Option<i32>,
     timestamp: Option<i64>,
 }
@@ -157,7 +159,7 @@ fn either(text: Option<String>, base64: Option<String>, name: &str) -> Result<Op
 }
 
 /// Headers are a list of `{"name", "value"}`, a list of `[name, value]`, or an object.
-fn headers(value: Value) -> Result<Vec<(String, Option<Vec<u8>>)>, String> {
+fn headers(value: Value) -> Result<Headers, String> {
     const FORM: &str = "`headers` is a list of {\"name\": …, \"value\": …}, a list of [name, value], or an object";
     let bytes = |value: Value| match value {
         Value::Null => Ok(None),

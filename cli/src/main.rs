@@ -1,4 +1,5 @@
 //! The command `ksem`.
+#![expect(clippy::doc_markdown, reason = "doc comments are the help texts, which have no markup")]
 
 mod commands;
 mod exec;
@@ -14,7 +15,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 /// At-most-once, at-least-once and exactly-once pipelines for Kafka.
 #[derive(Parser)]
 #[command(
-    name = "ksem", version, max_term_width = 100,
+    name = "ksem",
+    version,
+    max_term_width = 100,
     after_help = "Examples:\n  ksem demo                                  see what each guarantee does when a process is killed\n  \
     ksem broker --topic orders:4               a Kafka broker for development, on 127.0.0.1:9092\n  \
     ksem run --config pipeline.toml            run a pipeline\n  \
@@ -64,7 +67,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Broker(args) => commands::broker::run(&args),
-        Command::Run(args) => commands::run::run(args, cli.quiet),
+        Command::Run(args) => commands::run::run(&args, cli.quiet),
         Command::Topic(args) => commands::topic::run(&args),
         Command::Produce(args) => commands::produce::run(&args),
         Command::Consume(args) => commands::consume::run(&args),

@@ -25,7 +25,9 @@ pub(crate) fn on_stop(stop: impl Fn() + Send + 'static) -> io::Result<()> {
 pub(crate) fn exit_after(deadline: Duration) {
     std::thread::spawn(move || {
         std::thread::sleep(deadline);
-        eprintln!("error: [2004 shutdown_deadline] `shutdown.deadline_ms` passed with work in flight; it is processed again after the next start");
+        eprintln!(
+            "error: [2004 shutdown_deadline] `shutdown.deadline_ms` passed with work in flight; it is processed again after the next start"
+        );
         std::process::exit(3);
     });
 }

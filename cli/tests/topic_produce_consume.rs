@@ -1,5 +1,6 @@
 //! `ksem topic`, `produce` and `consume`, as a newcomer runs them: the real binary against a broker.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -14,7 +15,11 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 fn broker(topics: &[(&str, i32)]) -> EmbeddedBroker {
     let builder = EmbeddedBroker::builder().auto_create_topics(false);
-    topics.iter().fold(builder, |builder, (name, partitions)| builder.topic(*name, *partitions)).start().expect("a broker")
+    topics
+        .iter()
+        .fold(builder, |builder, (name, partitions)| builder.topic(*name, *partitions))
+        .start()
+        .expect("a broker")
 }
 
 /// What a command left.
@@ -81,10 +86,7 @@ fn finish(mut child: Child) -> Done {
     let status = loop {
         match child.try_wait().expect("a status") {
             Some(status) => break status,
-            None if Instant::now() > until => {
-                child.kill().expect("it ends");
-                break child.wait().expect("a status");
-            }
+            None if Instant::now() > until => child.kill().expect("it ends"),
             None => thread::sleep(Duration::from_millis(10)),
         }
     };
@@ -140,7 +142,10 @@ fn topics_are_created_listed_described_and_deleted() {
     ]);
     assert_eq!(list.json(), [json!({ "topics": topics })]);
     let table = ksem(at, &["topic", "list"]).ok();
-    assert_eq!(table.text(), "TOPIC   PARTITIONS  REPLICATION\naudit            1            1\norders           3            1\n");
+    assert_eq!(
+        table.text(),
+        "TOPIC   PARTITIONS  REPLICATION\naudit            1            1\norders           3            1\n"
+    );
 
     with_input(at, &["produce", "orders", "--json"], br#"{"value":"a","partition":2}"#).ok();
     let described = ksem(at, &["topic", "describe", "orders", "--json"]).ok().json();
@@ -158,7 +163,10 @@ fn topics_are_created_listed_described_and_deleted() {
     let existing = ksem(at, &["topic", "create", "orders", "--if-not-exists", "--json"]).ok();
     assert_eq!(existing.json(), [json!({ "name": "orders", "created": false })]);
     ksem(at, &["topic", "delete", "orders"]).fails(2, &["--yes"]);
-    assert_eq!(ksem(at, &["topic", "delete", "orders", "--yes", "--json"]).ok().json(), [json!({ "name": "orders", "deleted": true })]);
+    assert_eq!(
+        ksem(at, &["topic", "delete", "orders", "--yes", "--json"]).ok().json(),
+        [json!({ "name": "orders", "deleted": true })]
+    );
     ksem(at, &["topic", "delete", "orders", "--yes"]).fails(2, &["topic_unknown", "orders", "--if-exists"]);
     ksem(at, &["topic", "delete", "orders", "--yes", "--if-exists"]).ok();
     ksem(at, &["topic", "describe", "orders"]).fails(2, &["topic_unknown", "orders"]);
@@ -175,7 +183,10 @@ fn lines_come_back_as_they_went() {
     assert!(sent.err.contains("5 records acknowledged"), "{}", sent.err);
     assert_eq!(consume(at, "lines", &[]).out, [&input[..], b"\n"].concat());
     assert_eq!(consume(at, "lines", &["--max", "2"]).text(), "one\n\n");
-    assert_eq!(ksem(at, &["consume", "lines", "--from-beginning", "--timeout-ms", "300"]).ok().out.len(), input.len() + 1);
+    assert_eq!(
+        ksem(at, &["consume", "lines", "--from-beginning", "--timeout-ms", "300"]).ok().out.len(),
+        input.len() + 1
+    );
     // The default is what comes from now on.
     assert_eq!(ksem(at, &["consume", "lines", "--until-end"]).ok().text(), "");
     assert_eq!(ksem(at, &["consume", "lines", "--timeout-ms", "300"]).ok().text(), "");
@@ -187,8 +198,9 @@ fn keys_are_split_off_and_choose_the_partition() {
     let broker = broker(&[("keys", 4)]);
     let at = broker.bootstrap();
     with_input(at, &["produce", "keys", "--key-separator", "=>"], b"a=>1\na=>2=>3\n=>none\n").ok();
-    let mut lines: Vec<String> = consume(at, "keys", &["--key"]).lines().into_iter().map(str::to_owned).collect();
-    lines.sort();
+    let read = consume(at, "keys", &["--key"]);
+    let mut lines = read.lines();
+    lines.sort_unstable();
     assert_eq!(lines, ["\tnone", "a\t1", "a\t2=>3"]);
     let records = consume(at, "keys", &["--json"]).json();
     let partition = |value: &str| &records.iter().find(|record| record["value"] == value).expect(value)["partition"];
@@ -211,7 +223,7 @@ fn json_comes_back_identical() {
         ] }),
         json!({ "partition": 0, "timestamp": 1_700_000_000_003_i64, "key_base64": "/wA=", "value_base64": "gIGC", "headers": [] }),
     ];
-    let input: String = lines.iter().map(|line| format!("{line}\n\n")).collect();
+    let input: String = lines.iter().flat_map(|line| [line.to_string(), "\n\n".to_owned()]).collect();
     with_input(at, &["produce", "json", "--json"], input.as_bytes()).ok();
     let expected: Vec<_> = lines
         .iter()
@@ -234,12 +246,8 @@ fn json_comes_back_identical() {
         }
         record.to_string()
     };
-    let sorted = |records: Vec<Value>| {
-        let mut texts: Vec<_> = records.into_iter().map(without_place).collect();
-        texts.sort();
-        texts
-    };
-    assert_eq!(sorted(consume(at, "copy", &["--json"]).json()), sorted(expected));
+    let set = |records: Vec<Value>| records.into_iter().map(without_place).collect::<BTreeSet<_>>();
+    assert_eq!(set(consume(at, "copy", &["--json"]).json()), set(expected));
 
     with_input(at, &["produce", "json", "--json"], br#"{"topic":"other","value":"there"}"#).ok();
     assert_eq!(consume(at, "other", &[]).text(), "there\n");
@@ -260,11 +268,13 @@ fn a_bad_line_aborts_the_transaction() {
     sent(at, "t", 2);
     stdin.write_all(b"{\"value\":\"3\"}\nnonsense\n").expect("it reads");
     drop(stdin);
-    finish(child).fails(2, &["record_invalid", "line 4", "committed 0 records", "aborted the transaction with 3 records"]);
+    finish(child)
+        .fails(2, &["record_invalid", "line 4", "committed 0 records", "aborted the transaction with 3 records"]);
     assert_eq!(consume(at, "t", &[]).text(), "");
     assert_eq!(consume(at, "t", &["--isolation", "read_uncommitted"]).text(), "1\n2\n");
 
-    let args = ["produce", "t", "--guarantee", "exactly_once", "--records-per-transaction", "2", "--key-separator", ":"];
+    let args =
+        ["produce", "t", "--guarantee", "exactly_once", "--records-per-transaction", "2", "--key-separator", ":"];
     with_input(at, &args, b"a:4\na:5\na:6\nbad\n").fails(2, &["line 4", "committed 2 records", "with 1 record more"]);
     assert_eq!(consume(at, "t", &[]).text(), "4\n5\n");
 }
@@ -275,8 +285,7 @@ fn a_killed_transaction_is_never_seen() {
     let at = broker.bootstrap();
     let args = ["produce", "t", "--guarantee", "exactly_once", "--transactional-id", "loader"];
     let mut child = start(at, &args);
-    let mut stdin = child.stdin.take().expect("a pipe");
-    stdin.write_all(b"lost\n").expect("it reads");
+    child.stdin.as_mut().expect("a pipe").write_all(b"lost\n").expect("it reads");
     sent(at, "t", 1);
     child.kill().expect("it lives");
     child.wait().expect("a status");
@@ -323,7 +332,7 @@ fn consume_follows_and_ends_quietly() {
     finish(child).ok();
 
     // The reader of the pipe goes away.
-    let many: String = (0..50_000).map(|number| format!("record {number}\n")).collect();
+    let many = "a record\n".repeat(50_000);
     with_input(at, &["produce", "live"], many.as_bytes()).ok();
     let mut child = start(at, &["consume", "live", "--from-beginning"]);
     let mut first = String::new();
@@ -348,12 +357,8 @@ fn every_guarantee_sends() {
 fn errors_say_what_to_do() {
     let broker = broker(&[("t", 1)]);
     let at = broker.bootstrap();
-    let timed = |args: &[&str]| {
-        let started = Instant::now();
-        let done = ksem(at, args);
-        assert!(started.elapsed() < LIMIT, "{args:?}");
-        done
-    };
+    // What takes longer than the limit is killed, and then has no exit status.
+    let timed = |args: &[&str]| ksem(at, args);
     timed(&["consume", "nowhere"]).fails(2, &["1002 topic_unknown", "nowhere", "ksem topic list"]);
     timed(&["produce", "nowhere"]).fails(2, &["1003 output_topic_missing", "ksem topic create nowhere"]);
     timed(&["consume", "t", "--partition", "1"]).fails(2, &["config_invalid", "partition 1"]);
@@ -369,7 +374,7 @@ fn errors_say_what_to_do() {
     timed(&["topic", "list", "--set", "sasl.password=env:KSEM_TEST_UNSET"]).fails(2, &["KSEM_TEST_UNSET"]);
     let refused = timed(&["topic", "list", "--set", "canary"]);
     refused.fails(2, &["NAME=VALUE"]);
-    assert!(!refused.err.contains("canary"), "a value may be a secret: {}", refused.err);
+    assert!(!refused.err.contains("canary"), "a value may be a secret");
     timed(&["produce", "t", "--records-per-transaction", "5"]).fails(2, &["--guarantee exactly_once"]);
     timed(&["consume", "t", "--max", "0"]).fails(2, &["--max"]);
 }
@@ -399,18 +404,10 @@ fn the_connection_may_come_from_a_configuration() {
 
 #[test]
 fn help_has_examples() {
-    for args in [
-        &["topic"][..],
-        &["topic", "create"],
-        &["topic", "list"],
-        &["topic", "describe"],
-        &["topic", "delete"],
-        &["produce"],
-        &["consume"],
-    ] {
-        let help = ksem("", &[args, &["--help"]].concat()).ok();
-        let example = format!("ksem {}", args.join(" "));
+    for command in ["topic", "topic create", "topic list", "topic describe", "topic delete", "produce", "consume"] {
+        let args: Vec<_> = command.split(' ').chain(["--help"]).collect();
+        let help = ksem("", &args).ok();
         let (_, examples) = help.text().split_once("Example").expect("examples");
-        assert!(examples.contains(&example), "{example}");
+        assert!(examples.contains(&format!("ksem {command}")), "{command}");
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Connection {
     #[arg(long, value_name = "HOST:PORT", env = "KSEM_BOOTSTRAP")]
     bootstrap: Option<String>,
     /// A librdkafka property, such as security.protocol=ssl; may be repeated. A secret may be given as
-    /// env:VARIABLE or file:PATH, which keeps it out of the list of processes
+    /// `env:VARIABLE` or `file:PATH`, which keeps it out of the list of processes
     // Not parsed by clap, which would repeat a value that it refuses: it may be a secret.
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,

@@ -15,12 +15,15 @@ use crate::signals;
 
 /// Arguments of `ksem consume`.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  ksem consume orders                                       print what comes from now on\n  \
+#[command(
+    after_help = "Examples:\n  ksem consume orders                                       print what comes from now on\n  \
     ksem consume orders --from-beginning --until-end --json   print everything that is there, and end\n  \
     ksem consume orders --from-beginning --max 10 --key       print ten records with their keys\n  \
     ksem consume orders --isolation read_uncommitted          see aborted and unfinished transactions too\n\n\
     It joins no consumer group and commits nothing. A null prints as nothing; --json tells it from an\n\
-    empty text, and writes what is not UTF-8 as key_base64 and value_base64.")]
+    empty text, and writes what is not UTF-8 as key_base64 and value_base64."
+)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct Args {
     /// The topic
     #[arg(value_parser = topic_name)]
@@ -85,15 +88,16 @@ pub(crate) fn run(args: &Args) -> Done {
     signals::on_stop(move || stopped.store(true, Ordering::SeqCst))?;
     let tail = Tail::open(&config, &args.topic, &options)?;
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    let result = print(args, tail, &mut out, &stop);
+    // The records themselves are progress enough to look at.
+    let mut progress = Progress::start(quiet() || io::stdout().is_terminal(), "consume");
+    let result = print(args, tail, &mut out, &stop, &mut progress);
+    progress.finish();
     let flushed = out.flush().map_err(Failure::from);
     result.and(flushed)
 }
 
-fn print(args: &Args, mut tail: Tail, out: &mut impl Write, stop: &AtomicBool) -> Done {
+fn print(args: &Args, mut tail: Tail, out: &mut impl Write, stop: &AtomicBool, progress: &mut Progress) -> Done {
     let terminal = io::stdout().is_terminal();
-    // The records themselves are progress enough to look at.
-    let mut progress = Progress::start(quiet() || terminal, "consume");
     let mut clock = Instant::now() + FIRST_ANSWER;
     let (mut records, mut wait) = (0, Duration::ZERO);
     while !stop.load(Ordering::SeqCst) && args.max.is_none_or(|max| records < max) {
@@ -125,7 +129,6 @@ fn print(args: &Args, mut tail: Tail, out: &mut impl Write, stop: &AtomicBool) -
             Seen::End => break,
         }
     }
-    progress.finish();
     Ok(())
 }
 

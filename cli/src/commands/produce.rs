@@ -24,11 +24,12 @@ use crate::signals;
 #[command(after_help = "Examples:\n  echo 'hello' | ksem produce orders\n  \
     ksem produce orders --key-separator : < orders.txt            lines such as order-1:12.50\n  \
     ksem produce orders --json --guarantee exactly_once < orders.jsonl\n  \
-    ksem consume a --from-beginning --until-end --json | ksem produce b --json --retarget    copy a topic\n\n\
-    A line of --json has any of key, value, headers, topic, partition, timestamp; key_base64 and value_base64 for\n\
-    what is not UTF-8. A missing or null value is a tombstone:\n  \
+    ksem consume a --from-beginning --until-end --json | ksem produce b --json --retarget\n\n\
+    A line of --json has any of key, value, headers, topic, partition, timestamp; key_base64 and\n\
+    value_base64 for what is not UTF-8. A missing or null value is a tombstone:\n  \
     {\"key\":\"order-1\",\"value\":\"12.50\",\"headers\":[{\"name\":\"source\",\"value\":\"web\"}]}\n\n\
     Under exactly_once, everything is one transaction: a bad line, Ctrl-C or an error aborts all of it.")]
+#[expect(clippy::doc_markdown, reason = "clap prints these texts as they are")]
 pub(crate) struct Args {
     /// The topic
     #[arg(value_parser = topic_name)]
@@ -97,9 +98,14 @@ pub(crate) fn run(args: &Args) -> Done {
     if io::stdin().is_terminal() && !quiet() {
         eprintln!("one record a line; Ctrl-D ends");
     }
-    run.all(&input, &stop)?;
+    // A spinner would run through the text that somebody types.
+    let mut progress = Progress::start(quiet() || io::stdin().is_terminal(), "produce");
+    let result = run.all(&input, &stop, &mut progress);
+    progress.finish();
+    result?;
     if args.summary_json {
-        let summary = serde_json::json!({ "topic": args.topic, "guarantee": args.guarantee.name(), "records": run.acknowledged });
+        let summary =
+            serde_json::json!({ "topic": args.topic, "guarantee": args.guarantee.name(), "records": run.acknowledged });
         writeln!(io::stdout(), "{summary}")?;
     } else if !quiet() {
         eprintln!("{} {}", records(run.acknowledged), if exactly_once { "committed" } else { "acknowledged" });
@@ -164,7 +170,10 @@ impl<'a> Run<'a> {
         };
         let separator = args.key_separator.as_ref().map(|text| text.replace("\\t", "\t").into_bytes());
         Ok(Self {
-            args, separator, admin, sender,
+            args,
+            separator,
+            admin,
+            sender,
             topics: HashSet::from([args.topic.clone()]),
             output: Output::default(),
             bytes: 0,
@@ -175,9 +184,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn all(&mut self, input: &Receiver<io::Result<Vec<u8>>>, stop: &AtomicBool) -> Done {
-        // A spinner would run through the text that somebody types.
-        let mut progress = Progress::start(quiet() || io::stdin().is_terminal(), "produce");
+    fn all(&mut self, input: &Receiver<io::Result<Vec<u8>>>, stop: &AtomicBool, progress: &mut Progress) -> Done {
         let mut lines = Lines::default();
         while !stop.load(Ordering::SeqCst) {
             match input.recv_timeout(PAUSE) {
@@ -208,14 +215,11 @@ impl<'a> Run<'a> {
             progress.show(self.acknowledged + self.uncommitted, "");
         }
         if stop.load(Ordering::SeqCst) && self.args.guarantee == Guarantee::ExactlyOnce {
-            progress.finish();
             let became = self.settle();
             return Err(Failure::Own { status: 130, message: format!("interrupted: {became}") });
         }
         self.send()?;
-        self.commit()?;
-        progress.finish();
-        Ok(())
+        self.commit()
     }
 
     /// Takes one line of the input.
@@ -308,7 +312,9 @@ impl<'a> Run<'a> {
 
     /// Ends because of the input, and says what became of the lines before.
     fn give_up(&mut self, error: Error) -> Failure {
-        if matches!(self.sender, Sender::Plain(_)) && let Err(failure) = self.send() {
+        if matches!(self.sender, Sender::Plain(_))
+            && let Err(failure) = self.send()
+        {
             return failure;
         }
         let became = self.settle();

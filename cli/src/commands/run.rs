@@ -1,5 +1,6 @@
 //! `ksem run`: the pipeline of a configuration.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,15 +49,21 @@ pub(crate) struct Args {
     reference: bool,
 }
 
-pub(crate) fn run(args: Args, quiet: bool) -> Done {
+pub(crate) fn run(args: &Args, quiet: bool) -> Done {
     if args.reference {
         print!("{}", Config::reference());
         return Ok(());
     }
     let path = args.config.as_deref().unwrap_or(Path::new(""));
-    let config = load(path, &args)?;
+    let config = load(path, args)?;
     if args.check {
-        println!("{}: no problems; {} from {} as group {}", path.display(), config.guarantee, config.inputs.join(", "), config.group);
+        println!(
+            "{}: no problems; {} from {} as group {}",
+            path.display(),
+            config.guarantee,
+            config.inputs.join(", "),
+            config.group
+        );
         return Ok(());
     }
     let handler = handler_of(&config)?;
@@ -82,7 +89,10 @@ fn load(path: &Path, args: &Args) -> Done<Config> {
         let count = error.problems.len();
         let plural = if count == 1 { "problem" } else { "problems" };
         eprintln!("{error}");
-        eprintln!("error: [1001 config_invalid] {count} {plural} in {}; every field: ksem run --reference", path.display());
+        eprintln!(
+            "error: [1001 config_invalid] {count} {plural} in {}; every field: ksem run --reference",
+            path.display()
+        );
         Failure::Said(2)
     };
     let mut config = Config::from_toml_file(path).map_err(problems)?;
@@ -146,11 +156,11 @@ impl Watch<'_> {
         while !done.load(Ordering::SeqCst) {
             thread::sleep(Duration::from_millis(50));
             ticks += 1;
-            if ticks % 5 == 0 {
+            if ticks.is_multiple_of(5) {
                 let metrics = pipeline.metrics();
                 progress.show(metrics.records_in, &notes(&metrics));
             }
-            if ticks % 20 == 0 {
+            if ticks.is_multiple_of(20) {
                 self.write(pipeline)?;
             }
         }
@@ -160,7 +170,13 @@ impl Watch<'_> {
             let rate = metrics.records_in as f64 / took.as_secs_f64().max(1e-9);
             eprintln!(
                 "{}: {} records in, {} out, {} batches in {:.1} s ({:.0} records/s){}",
-                self.guarantee, metrics.records_in, metrics.records_out, metrics.batches, took.as_secs_f64(), rate, notes(&metrics)
+                self.guarantee,
+                metrics.records_in,
+                metrics.records_out,
+                metrics.batches,
+                took.as_secs_f64(),
+                rate,
+                notes(&metrics)
             );
         }
         Ok(())
@@ -169,7 +185,8 @@ impl Watch<'_> {
     /// A reader never sees half a file.
     fn write(&self, pipeline: &Pipeline) -> Done {
         let Some(path) = self.metrics_json else { return Ok(()) };
-        let text = serde_json::to_string_pretty(&pipeline.metrics()).map_err(|error| Failure::internal(error.to_string()))?;
+        let text =
+            serde_json::to_string_pretty(&pipeline.metrics()).map_err(|error| Failure::internal(error.to_string()))?;
         let partial = path.with_extension("partial");
         let written = fs::write(&partial, text + "\n").and_then(|()| fs::rename(&partial, path));
         written.map_err(|error| Failure::usage(format!("--metrics-json {}: {error}", path.display())))
@@ -184,5 +201,10 @@ fn notes(metrics: &ksem::Metrics) -> String {
         (metrics.handler_failures, "handler failures"),
         (metrics.producers_rebuilt, "producers rebuilt"),
     ];
-    facts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}")).collect()
+    let mut text = String::new();
+    for (count, what) in facts.iter().filter(|(count, _)| *count > 0) {
+        // Writing to a string can't fail.
+        let _ = write!(text, ", {count} {what}");
+    }
+    text
 }

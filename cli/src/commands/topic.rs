@@ -72,6 +72,7 @@ struct List {
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  ksem topic describe orders\n\n\
     END is where a reader of committed records ends: the records of open transactions come after it.")]
+#[expect(clippy::doc_markdown, reason = "clap prints these texts as they are")]
 struct Describe {
     /// The topic's name
     #[arg(value_parser = topic_name)]
@@ -143,7 +144,11 @@ fn create(args: &Create) -> Done {
         return say(&json!({ "name": name, "created": created }).to_string());
     }
     let plural = if args.partitions == 1 { "partition" } else { "partitions" };
-    say(&if created { format!("created {name} with {} {plural}", args.partitions) } else { format!("{name} exists already") })
+    say(&if created {
+        format!("created {name} with {} {plural}", args.partitions)
+    } else {
+        format!("{name} exists already")
+    })
 }
 
 /// Waits until brokers know what the controller has done; it takes them a moment at most.

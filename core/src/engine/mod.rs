@@ -9,6 +9,7 @@ pub(crate) mod collect;
 pub(crate) mod identity;
 pub(crate) mod lane;
 pub(crate) mod ports;
+mod process;
 pub(crate) mod shared;
 #[cfg(test)]
 mod simulation;

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::ClientContext;
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
@@ -98,13 +98,15 @@ impl Admin {
     /// As [`connect`](Self::connect).
     pub fn connect_with(kafka: &KafkaProperties) -> Result<Self> {
         let mut config = ClientConfig::new();
+        // Its errors are returned, with their cause: no need to say them twice.
+        config.set_log_level(RDKafkaLogLevel::Critical);
         for (name, value) in kafka.iter() {
             config.set(name, value);
         }
         let watch = Watch::default();
         // The ends that are asked for are those that a reader of committed records reaches.
         let mut reading = config.clone();
-        reading.set("isolation.level", "read_committed").set("group.id", "ksem-admin").set("log_level", "2");
+        reading.set("isolation.level", "read_committed").set("group.id", "ksem-admin");
         let consumer = client(&reading, &watch)?;
         let admin = Self { consumer, config, watch };
         admin.consumer.fetch_metadata(None, CONNECT).map_err(|error| admin.unreachable(kafka, &error))?;

@@ -51,9 +51,9 @@ impl Drop for GroupMetadata {
 /// Returns whether another member holds this member's instance id: `None` if nobody could say.
 pub(crate) fn replaced(client: &Client, group: &str, instance: &str, timeout: Duration) -> Option<bool> {
     let own = member_id(client)?;
-    let holder = holder_of(client, group, instance, timeout)?;
+    let holders = holders_of(client, group, instance, timeout)?;
     // A member that joined again meanwhile has a new id, and the holder may be itself.
-    (member_id(client)? == own).then(|| holder.is_some_and(|holder| holder != own))
+    (member_id(client)? == own).then(|| holders.iter().any(|holder| *holder != own))
 }
 
 /// Returns the id under which the group knows this member, if it has joined.
@@ -70,8 +70,9 @@ fn member_id(client: &Client) -> Option<CString> {
     }
 }
 
-/// Asks the group which member has the instance id.
-fn holder_of(client: &Client, group: &str, instance: &str, timeout: Duration) -> Option<Option<CString>> {
+/// Asks the group which members have the instance id; there is one at most, unless the broker
+/// knows no static members.
+fn holders_of(client: &Client, group: &str, instance: &str, timeout: Duration) -> Option<Vec<CString>> {
     let group = CString::new(group).ok()?;
     let mut names = [group.as_ptr()];
     let millis = timeout.as_millis() as i32;
@@ -96,13 +97,14 @@ fn holder_of(client: &Client, group: &str, instance: &str, timeout: Duration) ->
 
 /// # Safety
 /// `event` is valid.
-unsafe fn find(event: *mut sys::rd_kafka_event_t, instance: &str) -> Option<Option<CString>> {
+unsafe fn find(event: *mut sys::rd_kafka_event_t, instance: &str) -> Option<Vec<CString>> {
     // SAFETY: the results live as long as the event, and indices are below the counts.
     unsafe {
         let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event);
         if result.is_null() || sys::rd_kafka_event_error(event) != Kafka::RD_KAFKA_RESP_ERR_NO_ERROR {
             return None;
         }
+        let mut holders = Vec::new();
         let mut count = 0;
         let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
         for index in 0..count {
@@ -116,9 +118,9 @@ unsafe fn find(event: *mut sys::rd_kafka_event_t, instance: &str) -> Option<Opti
                 if held.is_null() || CStr::from_ptr(held).to_bytes() != instance.as_bytes() {
                     continue;
                 }
-                return Some(Some(CStr::from_ptr(sys::rd_kafka_MemberDescription_consumer_id(member)).to_owned()));
+                holders.push(CStr::from_ptr(sys::rd_kafka_MemberDescription_consumer_id(member)).to_owned());
             }
         }
-        Some(None)
+        Some(holders)
     }
 }

@@ -41,12 +41,22 @@ pub struct ClusterConfig {
     pub proxies: Vec<u16>,
     /// The heap of a node. The default is 512 MB for one node and 384 MB for each of three.
     pub heap_mb: Option<u32>,
+    /// Whether transactions work. Without them, their log asks for more replicas than there are nodes, as in clusters
+    /// of one node that were never set up for them.
+    pub transactions: bool,
 }
 
 impl ClusterConfig {
     /// One node.
     pub fn one() -> Self {
-        Self { nodes: 1, properties: Vec::new(), auto_create_topics: false, proxies: Vec::new(), heap_mb: None }
+        Self {
+            nodes: 1,
+            properties: Vec::new(),
+            auto_create_topics: false,
+            proxies: Vec::new(),
+            heap_mb: None,
+            transactions: true,
+        }
     }
 
     /// Three nodes.
@@ -57,6 +67,12 @@ impl ClusterConfig {
     /// Sets a server property on every node.
     pub fn property(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.properties.push((key.into(), value.into()));
+        self
+    }
+
+    /// Makes a cluster that has no coordinator for transactions, whoever asks.
+    pub fn without_transactions(mut self) -> Self {
+        self.transactions = false;
         self
     }
 
@@ -80,6 +96,7 @@ pub struct Cluster {
     nodes: Vec<Node>,
     bootstrap: String,
     proxied: Option<Proxied>,
+    transactions: bool,
     folder: TempDir,
     _ports: Vec<Port>,
 }
@@ -129,7 +146,7 @@ impl Cluster {
             behind: list(&|node| node.proxied.map_or(0, |(listen, _)| listen)),
         });
         let bootstrap = list(&|node| node.broker).join(",");
-        let cluster = Self { nodes, bootstrap, proxied, folder, _ports: ports };
+        let cluster = Self { nodes, bootstrap, proxied, transactions: config.transactions, folder, _ports: ports };
         cluster.wait_until_ready()?;
         Ok(cluster)
     }
@@ -164,7 +181,7 @@ impl Cluster {
         self.folder.path()
     }
 
-    /// Waits until every node whose process is alive serves, and both coordinators answer.
+    /// Waits until every node whose process is alive serves, and the coordinators answer.
     ///
     /// # Errors
     ///
@@ -174,7 +191,7 @@ impl Cluster {
         ensure!(!alive.is_empty(), "no node is alive\n{}", self.logs());
         let deadline = Instant::now() + START;
         loop {
-            let Err(error) = client::wait(probe(&self.bootstrap, alive.len())) else {
+            let Err(error) = client::wait(probe(&self.bootstrap, alive.len(), self.transactions)) else {
                 return Ok(());
             };
             if let Some(dead) = alive.iter().find(|node| !node.is_alive()) {
@@ -258,7 +275,7 @@ fn format(launch: &Launch) -> Result<()> {
 
 /// One look: do that many nodes serve, and is there a coordinator for groups and one for transactions? Asking for a
 /// coordinator makes Kafka create the internal topic behind it.
-async fn probe(bootstrap: &str, nodes: usize) -> Result<()> {
+async fn probe(bootstrap: &str, nodes: usize, transactions: bool) -> Result<()> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let kafka = client::connect(bootstrap).await?;
     let admin = kafka.admin();
@@ -266,6 +283,9 @@ async fn probe(bootstrap: &str, nodes: usize) -> Result<()> {
     ensure!(cluster.brokers.len() >= nodes, "{} of {nodes} nodes serve", cluster.brokers.len());
     let options = ListConsumerGroupOffsetsOptions::default().timeout(PATIENCE);
     admin.list_consumer_group_offsets("ksem-testkit-probe", options).await.context("the group coordinator")?;
+    if !transactions {
+        return Ok(());
+    }
     let options = DescribeTransactionsOptions::default().timeout(PATIENCE);
     for (_, result) in admin.describe_transactions(["ksem-testkit-probe"], options).await? {
         match result {

@@ -20,6 +20,7 @@ pub(super) fn text(config: &ClusterConfig, nodes: &[Addresses], index: usize, da
     let node = nodes[index];
     let replicas = nodes.len();
     let quorum = replicas / 2 + 1;
+    let transaction_replicas = if config.transactions { replicas } else { replicas + 1 };
     let voters: Vec<String> =
         nodes.iter().enumerate().map(|(i, node)| format!("{}@127.0.0.1:{}", i + 1, node.controller)).collect();
     let mut listeners = format!("BROKER://127.0.0.1:{},CONTROLLER://127.0.0.1:{}", node.broker, node.controller);
@@ -46,7 +47,7 @@ pub(super) fn text(config: &ClusterConfig, nodes: &[Addresses], index: usize, da
         ("offsets.topic.num.partitions", "5".into()),
         ("offsets.topic.replication.factor", replicas.to_string()),
         ("transaction.state.log.num.partitions", "5".into()),
-        ("transaction.state.log.replication.factor", replicas.to_string()),
+        ("transaction.state.log.replication.factor", transaction_replicas.to_string()),
         ("transaction.state.log.min.isr", quorum.to_string()),
         ("share.coordinator.state.topic.num.partitions", "1".into()),
         ("share.coordinator.state.topic.replication.factor", replicas.to_string()),

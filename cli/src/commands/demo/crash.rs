@@ -12,10 +12,10 @@ use ksem::Guarantee;
 use ksem::discipline::{CrashEffect, CrashPoint, crash_points};
 use ksem_broker::EmbeddedBroker;
 
+use super::Crash;
 use super::orders::{self, Topics};
 use super::show::Screen;
 use super::worker::READY_TO_DIE;
-use super::Crash;
 use crate::exit::{Done, Failure};
 
 /// How long a worker may take for anything.
@@ -31,7 +31,9 @@ pub(super) fn all(broker: &EmbeddedBroker, records: u64, screen: &Screen) -> Don
     let shown = Mutex::new(0);
     let work = || -> Done {
         loop {
-            let Some((index, (guarantee, point))) = next.lock().ok().and_then(|mut rows| rows.next()) else { return Ok(()) };
+            let Some((index, (guarantee, point))) = next.lock().ok().and_then(|mut rows| rows.next()) else {
+                return Ok(());
+            };
             let crash = one(broker, *guarantee, point, records, state.path())?;
             let (Ok(mut results), Ok(mut shown)) = (results.lock(), shown.lock()) else { return Ok(()) };
             results[index] = Some(crash);
@@ -112,8 +114,12 @@ impl Worker<'_> {
         child.wait()?;
         match ready {
             Ok(true) => Ok(()),
-            Ok(false) => Err(Failure::internal(format!("{}: the worker ended before its crash point {crash_point}", self.run))),
-            Err(_) => Err(Failure::internal(format!("{}: the worker did not reach {crash_point} in {PATIENCE:?}", self.run))),
+            Ok(false) => {
+                Err(Failure::internal(format!("{}: the worker ended before its crash point {crash_point}", self.run)))
+            }
+            Err(_) => {
+                Err(Failure::internal(format!("{}: the worker did not reach {crash_point} in {PATIENCE:?}", self.run)))
+            }
         }
     }
 
@@ -132,7 +138,10 @@ impl Worker<'_> {
             if Instant::now() > until {
                 child.kill()?;
                 child.wait()?;
-                return Err(Failure::internal(format!("{}: the restarted worker did not catch up in {PATIENCE:?}", self.run)));
+                return Err(Failure::internal(format!(
+                    "{}: the restarted worker did not catch up in {PATIENCE:?}",
+                    self.run
+                )));
             }
             thread::sleep(Duration::from_millis(10));
         }

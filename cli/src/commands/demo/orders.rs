@@ -56,10 +56,8 @@ impl Topics {
     }
 
     pub(super) fn config(&self, bootstrap: &str, run: &str, guarantee: Guarantee, state: &Path) -> Config {
-        let mut config = Config::default();
-        config.group = format!("demo.{run}");
-        config.inputs = vec![self.orders.clone()];
-        config.guarantee = guarantee;
+        let mut config =
+            Config { group: format!("demo.{run}"), inputs: vec![self.orders.clone()], guarantee, ..Config::default() };
         config.kafka.set("bootstrap.servers", bootstrap);
         config.transactions.state_dir = Some(state.to_owned());
         config
@@ -81,7 +79,7 @@ impl Topics {
 
     /// Counts how many orders miss an invoice or a sale, and how many have one twice.
     pub(super) fn count(&self, bootstrap: &str, sent: u64) -> Done<(u64, u64)> {
-        let mut seen = BTreeMap::from_iter((0..sent).map(|id| (id, [0_u32; 2])));
+        let mut seen: BTreeMap<u64, [u32; 2]> = (0..sent).map(|id| (id, [0; 2])).collect();
         for (index, topic) in [&self.invoices, &self.analytics].into_iter().enumerate() {
             let count = |record: ksem_testkit::ReadRecord| {
                 let value = record.value.unwrap_or_default();
@@ -107,7 +105,8 @@ struct OrderId {
 pub(super) fn send(publisher: &Publisher, topic: &str, ids: std::ops::Range<u64>) -> Done {
     let mut output = Output::default();
     for order_id in ids {
-        let order = Order { order_id, customer: format!("customer-{}", order_id % 97), cents: 100 + order_id * 7 % 9_900 };
+        let order =
+            Order { order_id, customer: format!("customer-{}", order_id % 97), cents: 100 + order_id * 7 % 9_900 };
         let value = serde_json::to_vec(&order).map_err(|error| Failure::internal(error.to_string()))?;
         output.send(topic, Some(order_id.to_string().as_bytes()), Some(&value));
     }

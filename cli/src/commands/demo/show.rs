@@ -33,7 +33,8 @@ impl Screen {
             eprintln!("{} {}: {} lost, {} repeated", crash.guarantee, crash.crash_point, crash.lost, crash.repeated);
             return;
         }
-        let verdict = if crash.kept { self.paint(AnsiColor::Green, "kept") } else { self.paint(AnsiColor::Red, "BROKEN") };
+        let verdict =
+            if crash.kept { self.paint(AnsiColor::Green, "kept") } else { self.paint(AnsiColor::Red, "BROKEN") };
         // Padded first: escape sequences have no width.
         let number = |count: u64, width: usize| {
             let text = format!("{count:>width$}");
@@ -67,7 +68,9 @@ impl Screen {
         } else {
             self.paint(AnsiColor::Red, "A promise was broken.")
         };
-        println!("\nrecords/s: with a backlog. p99: from an order's timestamp to the commit of its outputs, at 5,000 orders/s.");
+        println!(
+            "\nrecords/s: with a backlog. p99: from an order's timestamp to the commit of its outputs, at 5,000 orders/s."
+        );
         println!("{text}");
         Ok(())
     }

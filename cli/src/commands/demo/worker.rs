@@ -44,7 +44,9 @@ pub(crate) fn run(args: &Args) -> Done {
         None => None,
         Some(name) => {
             let point = crash_points(args.guarantee).iter().find(|point| point.name == name);
-            Some(point.ok_or_else(|| Failure::usage(format!("`{name}` is no crash point of {}", args.guarantee)))?.after)
+            Some(
+                point.ok_or_else(|| Failure::usage(format!("`{name}` is no crash point of {}", args.guarantee)))?.after,
+            )
         }
     };
     let pipeline = Pipeline::open_probed(config, crash_after.map(probe))?;
