@@ -2,7 +2,7 @@
 //! what the guarantee needs.
 
 use super::properties::{self, Scope};
-use super::{Config, KafkaProperties};
+use super::{Config, KafkaProperties, OnLostOffsets};
 
 /// What a producer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,13 @@ pub fn consumer_properties(config: &Config, group_instance_id: Option<&str>, lan
     list.pass_through(&config.kafka, Scope::Consumer);
 
     let queued_kbytes = (config.fetch.max_bytes / lanes.max(1) / 1024).clamp(1024, QUEUED_MAX_KBYTES);
-    list.put("auto.offset.reset", "error");
+    // Partitions always start at an explicit offset, so this decides nothing but what happens when that is gone.
+    let reset = match config.on_lost_offsets {
+        OnLostOffsets::Fail => "error",
+        OnLostOffsets::Earliest => "earliest",
+        OnLostOffsets::Latest => "latest",
+    };
+    list.put("auto.offset.reset", reset);
     list.put("enable.auto.commit", "false");
     list.put("enable.auto.offset.store", "false");
     list.put("enable.partition.eof", "true");

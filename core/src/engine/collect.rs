@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use crate::batch::{Content, Run};
-use crate::config::OnLostOffsets;
 use crate::engine::assignment::Gate;
 use crate::engine::batcher::{Batcher, Limits};
 use crate::engine::shared::Shared;
@@ -93,14 +92,7 @@ impl Collector {
     /// Turns errors that came with the records into what the configuration says.
     fn judge(shared: &Shared, filling: &mut Filling) -> Result<()> {
         for (source, text) in std::mem::take(&mut filling.out_of_range) {
-            let policy = shared.config.on_lost_offsets;
-            if policy == OnLostOffsets::Fail {
-                let error = offset_lost(shared, &source, &text);
-                filling.failed.get_or_insert(error);
-            } else {
-                tracing::warn!(partition = %source, ?policy, "the position is not in the log: {text}");
-                shared.consumer()?.restart(&source, policy)?;
-            }
+            filling.failed.get_or_insert_with(|| offset_lost(shared, &source, &text));
         }
         // What was fetched before the error is still good.
         match filling.failed.take() {

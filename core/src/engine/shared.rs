@@ -90,7 +90,7 @@ impl Shared {
     pub(crate) fn fail(&self, error: Error) {
         let mut state = self.stop.state.lock();
         if state.failed.is_none() && !state.taken {
-            tracing::error!(%error, "the pipeline stops");
+            tracing::info!(%error, "the pipeline stops");
             state.failed = Some(error);
         }
         drop(state);

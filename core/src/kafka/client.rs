@@ -210,8 +210,8 @@ unsafe extern "C" fn on_log(_: *const sys::rd_kafka_t, level: c_int, facility: *
         unsafe { (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(text).to_string_lossy()) };
     // The numbers are syslog's.
     match level {
-        0..=3 => tracing::warn!(target: "librdkafka", %facility, "{text}"),
-        4 | 5 => tracing::info!(target: "librdkafka", %facility, "{text}"),
+        0..=4 => tracing::warn!(target: "librdkafka", %facility, "{text}"),
+        5 => tracing::info!(target: "librdkafka", %facility, "{text}"),
         6 => tracing::debug!(target: "librdkafka", %facility, "{text}"),
         _ => tracing::trace!(target: "librdkafka", %facility, "{text}"),
     }

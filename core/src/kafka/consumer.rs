@@ -13,14 +13,14 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_resp_err_t as Kafka;
 
-use crate::config::{OnLostOffsets, StartFrom};
+use crate::config::StartFrom;
 use crate::discipline::Fault;
 use crate::engine::ports::Failure;
 use crate::error::{Code, Error, Result};
 use crate::kafka::client::{Client, Kind};
-use crate::kafka::errors::{self, RichError};
-use crate::kafka::group::GroupMetadata;
-use crate::kafka::list::{BEGINNING, END, Item, List};
+use crate::kafka::errors;
+use crate::kafka::group::{self, GroupMetadata};
+use crate::kafka::list::{Item, List};
 use crate::kafka::message::Message;
 use crate::kafka::rebalance::{GroupEvents, Queue, Rebalancer, committed};
 use crate::record::{Position, TopicPartition};
@@ -209,16 +209,6 @@ impl Consumer {
         committed(self.client.raw(), &List::of(partitions), timeout)
     }
 
-    /// Moves to the log's start or end, where `on_lost_offsets` says so.
-    pub(crate) fn restart(&self, source: &TopicPartition, policy: OnLostOffsets) -> Result<()> {
-        let offset = if policy == OnLostOffsets::Latest { END } else { BEGINNING };
-        let mut list = List::new(1);
-        list.add(source, Position { offset, leader_epoch: None }, None);
-        // SAFETY: client and list are valid.
-        unsafe { RichError::take(sys::rd_kafka_seek_partitions(self.client.raw(), list.as_ptr(), 5_000)) }
-            .map_err(|error| error.error(Code::OffsetLost, "moving to where the log has records"))
-    }
-
     /// Returns the offsets of the first record and behind the last one.
     pub(crate) fn watermarks(&self, source: &TopicPartition, timeout: Duration) -> Option<(i64, i64)> {
         let topic = CString::new(&*source.topic).ok()?;
@@ -253,25 +243,12 @@ impl Consumer {
         self.rebalancer.closing.store(true, Ordering::SeqCst);
         // SAFETY: the client is valid.
         unsafe { sys::rd_kafka_unsubscribe(self.client.raw()) };
-        while !self.assigned().is_empty() && Instant::now() < until {
+        // librdkafka forgets the member's id when it asks to leave.
+        while group::member_id(&self.client).is_some() && Instant::now() < until {
             self.serve(Duration::from_millis(20));
         }
-        self.serve(Duration::from_millis(50));
         // SAFETY: the client is valid. Its callbacks run inside the call.
         unsafe { sys::rd_kafka_consumer_close(self.client.raw()) };
-    }
-
-    fn assigned(&self) -> Vec<TopicPartition> {
-        let mut raw = std::ptr::null_mut();
-        // SAFETY: the client is valid; the list is destroyed with its copy's original.
-        unsafe {
-            if sys::rd_kafka_assignment(self.client.raw(), &raw mut raw) != NO_ERROR {
-                return Vec::new();
-            }
-            let list = List::copy(raw);
-            sys::rd_kafka_topic_partition_list_destroy(raw);
-            list.items().into_iter().map(|item| item.source).collect()
-        }
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn replaced(client: &Client, group: &str, instance: &str, timeout: Du
 }
 
 /// Returns the id under which the group knows this member, if it has joined.
-fn member_id(client: &Client) -> Option<CString> {
+pub(crate) fn member_id(client: &Client) -> Option<CString> {
     // SAFETY: the client is valid; the text is copied before it is freed.
     unsafe {
         let raw = sys::rd_kafka_memberid(client.raw());

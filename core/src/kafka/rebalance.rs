@@ -63,6 +63,12 @@ impl Rebalancer {
         self.lanes.write().clear();
     }
 
+    fn completed(&self, metadata: GroupMetadata) {
+        if let Some(events) = self.events.upgrade() {
+            events.completed(metadata);
+        }
+    }
+
     pub(super) fn failed(&self, error: Error) {
         if let Some(events) = self.events.upgrade() {
             events.failed(error);
@@ -97,20 +103,23 @@ struct Rebalance<'a> {
 
 impl Rebalance<'_> {
     fn assign(&self, mut list: List) {
-        if let Err(error) = self.choose_starts(&mut list) {
-            self.rebalancer.failed(error);
-            list = List::new(0);
-        }
         let sources: Vec<TopicPartition> = list.items().into_iter().map(|item| item.source).collect();
-        let Some(events) = self.rebalancer.events.upgrade() else { return };
-        for (source, lane) in sources.iter().zip(events.assigned(&sources)) {
-            self.forward(source, lane);
+        match (self.choose_starts(&mut list), self.rebalancer.events.upgrade()) {
+            (Ok(()), Some(events)) => {
+                for (source, lane) in sources.iter().zip(events.assigned(&sources)) {
+                    self.forward(source, lane);
+                }
+            }
+            // The pipeline stops. librdkafka is told that the partitions were taken, so that it can
+            // give them back; nobody owns them here, so nothing of them is processed.
+            (Err(error), _) => self.rebalancer.failed(error),
+            (Ok(()), None) => {}
         }
         // SAFETY: client and list are valid.
         let code = unsafe {
             if self.cooperative {
                 RichError::take(sys::rd_kafka_incremental_assign(self.rk, list.as_ptr()))
-                    .map_or_else(|e| e.code, |()| NO_ERROR)
+                    .map_or_else(|error| error.code, |()| NO_ERROR)
             } else {
                 sys::rd_kafka_assign(self.rk, list.as_ptr())
             }
@@ -122,7 +131,7 @@ impl Rebalance<'_> {
         // would let a batch of a revoked partition pass the broker's check (KIP-447).
         // SAFETY: the client is valid.
         if let Some(metadata) = unsafe { GroupMetadata::take(self.rk) } {
-            events.completed(metadata);
+            self.rebalancer.completed(metadata);
         }
         tracing::info!(partitions = ?sources, "assigned");
     }
@@ -136,9 +145,9 @@ impl Rebalance<'_> {
         }
         // SAFETY: client and list are valid.
         unsafe {
-            if self.cooperative {
-                let _ = RichError::take(sys::rd_kafka_incremental_unassign(self.rk, list.as_ptr()));
-            } else {
+            let given_back =
+                self.cooperative && RichError::take(sys::rd_kafka_incremental_unassign(self.rk, list.as_ptr())).is_ok();
+            if !given_back {
                 sys::rd_kafka_assign(self.rk, std::ptr::null());
             }
         }
@@ -157,6 +166,7 @@ impl Rebalance<'_> {
                 StartFrom::Earliest => BEGINNING,
                 StartFrom::Latest => END,
                 StartFrom::Fail => {
+                    list.set_offset(index, END);
                     return Err(Error::new(
                         Code::OffsetMissing,
                         "the group has no committed offset for this partition; set `start_from` to \
