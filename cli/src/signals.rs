@@ -1,24 +1,33 @@
-//! Ctrl-C and SIGTERM: the first asks for a clean end, the second ends at once.
+//! Ctrl-C and SIGTERM ask for a clean end; another Ctrl-C ends at once.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// Calls `stop` at the first signal; exits with status 130 at the second.
+/// Calls `stop` at the first signal; a Ctrl-C after that exits with status 130.
 pub(crate) fn on_stop(stop: impl Fn() + Send + 'static) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
-        for (count, _) in signals.forever().enumerate() {
-            if count > 0 {
-                std::process::exit(130);
+        let mut first: Option<Instant> = None;
+        for signal in signals.forever() {
+            match first {
+                None => {
+                    first = Some(Instant::now());
+                    stop();
+                }
+                // Supervisors send SIGTERM to a process and to its group: only a person means it twice.
+                Some(then) if signal == SIGINT && then.elapsed() > TWICE => std::process::exit(130),
+                Some(_) => {}
             }
-            stop();
         }
     })?;
     Ok(())
 }
+
+/// Two signals closer than this are one.
+const TWICE: Duration = Duration::from_millis(300);
 
 /// Ends the process when a handler or a broker does not let go in time: a deadline that is not
 /// kept is none. What was in flight is not committed, so the next start processes it again.

@@ -34,8 +34,8 @@ const CONSUMER: &[(&str, &str)] = &[
 /// `murmur2_random` puts a key into the partition where the Java client would.
 const PRODUCER: &[(&str, &str)] = &[
     ("batch.num.messages", "100000"),
-    ("batch.size", "262144"),
-    ("linger.ms", "0"),
+    ("batch.size", "1000000"),
+    ("linger.ms", "500"),
     ("partitioner", "murmur2_random"),
     ("queue.buffering.max.messages", "1000000"),
     ("topic.metadata.propagation.max.ms", "5000"),

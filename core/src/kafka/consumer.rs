@@ -149,6 +149,8 @@ impl Consumer {
             | Kafka::RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT
             | Kafka::RD_KAFKA_RESP_ERR_INVALID_GROUP_ID
             | Kafka::RD_KAFKA_RESP_ERR_GROUP_MAX_SIZE_REACHED => return refused(Code::ConfigInvalid),
+            // Of a partition that no lane has, because the pipeline is being stopped.
+            Kafka::RD_KAFKA_RESP_ERR__PARTITION_EOF => return,
             _ => {}
         }
         match errors::classify(code).0 {

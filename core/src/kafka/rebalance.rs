@@ -16,7 +16,7 @@ use crate::error::{Code, Error, Result};
 use crate::kafka::client;
 use crate::kafka::errors::{self, RichError};
 use crate::kafka::group::GroupMetadata;
-use crate::kafka::list::{BEGINNING, END, INVALID, Item, List};
+use crate::kafka::list::{BEGINNING, END, Item, List};
 use crate::record::TopicPartition;
 
 const NO_ERROR: Kafka = Kafka::RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -158,26 +158,27 @@ impl Rebalance<'_> {
     /// `start_from` says.
     fn choose_starts(&self, list: &mut List) -> Result<()> {
         let items = self.committed_or_wait(list)?;
-        for (index, item) in items.into_iter().enumerate() {
-            if item.offset != INVALID && item.offset >= 0 {
-                continue;
-            }
+        let mut missing = None;
+        for (index, item) in items.into_iter().enumerate().filter(|(_, item)| item.offset < 0) {
             let start = match self.rebalancer.start_from {
                 StartFrom::Earliest => BEGINNING,
                 StartFrom::Latest => END,
                 StartFrom::Fail => {
-                    list.set_offset(index, END);
-                    return Err(Error::new(
-                        Code::OffsetMissing,
-                        "the group has no committed offset for this partition; set `start_from` to \
-                         \"earliest\" or \"latest\" to choose where a new partition starts",
-                    )
-                    .with("partition", item.source));
+                    missing.get_or_insert(item.source);
+                    END
                 }
             };
             list.set_offset(index, start);
         }
-        Ok(())
+        match missing {
+            None => Ok(()),
+            Some(source) => Err(Error::new(
+                Code::OffsetMissing,
+                "the group has no committed offset for this partition; set `start_from` to \"earliest\" or \"latest\" \
+                 to choose where a new partition starts",
+            )
+            .with("partition", source)),
+        }
     }
 
     fn committed_or_wait(&self, list: &List) -> Result<Vec<Item>> {

@@ -1,0 +1,116 @@
+//! Whether a run was correct: every record is in the output once, and the group's offsets are at the end.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use ksem_testkit::reader::{self, Isolation};
+use ksem_testkit::{ReadRecord, load};
+
+use crate::programs::Job;
+
+/// A transaction's markers are written after its commit was answered.
+const MARKERS: Duration = Duration::from_secs(15);
+
+/// Reads a run's output and offsets with a client that has nothing to do with any contestant.
+pub(crate) fn run(job: &Job, size: usize) -> Result<()> {
+    wait_for_markers(job)?;
+    let mut tally = Tally::new(job.records, size);
+    let deadline = Duration::from_mins(1) + Duration::from_micros(job.records * 50);
+    reader::visit_topic(&job.bootstrap, &job.output, Isolation::ReadCommitted, deadline, |record| tally.add(&record))?;
+    tally.verdict()?;
+    check_offsets(job)
+}
+
+fn wait_for_markers(job: &Job) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let stable = reader::end_offsets(&job.bootstrap, &job.output, Isolation::ReadCommitted)?;
+        let all = reader::end_offsets(&job.bootstrap, &job.output, Isolation::ReadUncommitted)?;
+        if stable == all {
+            return Ok(());
+        }
+        ensure!(started.elapsed() < MARKERS, "a transaction is still open: {stable:?} of {all:?}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn check_offsets(job: &Job) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let committed = reader::committed_offsets(&job.bootstrap, &job.group, &job.input)?;
+        let sum: i64 = committed.values().sum();
+        if sum == job.records as i64 {
+            return Ok(());
+        }
+        ensure!(started.elapsed() < MARKERS, "the group's offsets are {committed:?}, in sum not {}", job.records);
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Counts records and distinct ids.
+struct Tally {
+    records: u64,
+    size: usize,
+    read: u64,
+    distinct: u64,
+    foreign: u64,
+    seen: Vec<u64>,
+}
+
+impl Tally {
+    fn new(records: u64, size: usize) -> Self {
+        Self { records, size, read: 0, distinct: 0, foreign: 0, seen: vec![0; records.div_ceil(64) as usize] }
+    }
+
+    fn add(&mut self, record: &ReadRecord) {
+        self.read += 1;
+        let value = record.value.as_deref().filter(|value| value.len() == self.size);
+        let id = value.and_then(load::value_id).filter(|id| *id < self.records);
+        let key = record.key.as_deref().and_then(load::key_id);
+        let (Some(id), true) = (id, id == key) else {
+            self.foreign += 1;
+            return;
+        };
+        let (word, bit) = ((id / 64) as usize, 1 << (id % 64));
+        self.distinct += u64::from(self.seen[word] & bit == 0);
+        self.seen[word] |= bit;
+    }
+
+    fn verdict(&self) -> Result<()> {
+        let Self { records, read, distinct, foreign, .. } = *self;
+        ensure!(foreign == 0, "{foreign} records of the output are not copies of the input");
+        ensure!(read == records && distinct == records, "of {records} records, {read} came out, {distinct} distinct");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(ids: &[(u64, u64)]) -> Result<()> {
+        let mut tally = Tally::new(3, 50);
+        for (key, value) in ids {
+            tally.add(&ReadRecord {
+                partition: 0,
+                offset: 0,
+                key: Some(key.to_string().into_bytes()),
+                value: Some(load::value(*value, 50)),
+                headers: Vec::new(),
+                timestamp: 0,
+            });
+        }
+        tally.verdict()
+    }
+
+    #[test]
+    fn only_every_record_once_is_right() {
+        assert!(tally(&[(2, 2), (0, 0), (1, 1)]).is_ok());
+        assert!(tally(&[(0, 0), (1, 1)]).is_err(), "lost");
+        assert!(tally(&[(0, 0), (1, 1), (2, 2), (2, 2)]).is_err(), "repeated");
+        assert!(tally(&[(0, 0), (1, 1), (1, 1)]).is_err(), "lost and repeated");
+        assert!(tally(&[(0, 0), (1, 2), (2, 1)]).is_err(), "mixed up");
+        assert!(tally(&[(0, 0), (1, 1), (3, 3)]).is_err(), "foreign");
+    }
+}

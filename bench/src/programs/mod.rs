@@ -1,0 +1,97 @@
+//! The contestants' programs. Each runs in a process of its own.
+
+mod ksem;
+mod rdkafka_plain;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::contestant::{Contestant, System};
+
+/// What a contestant is told, as JSON in its last argument.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Job {
+    pub(crate) contestant: Contestant,
+    pub(crate) bootstrap: String,
+    pub(crate) input: String,
+    pub(crate) output: String,
+    pub(crate) group: String,
+    pub(crate) records: u64,
+}
+
+/// What a contestant says when everything is committed and closed: one line of JSON on standard output. It then
+/// waits for the end of its standard input, so that its memory and CPU time can be read meanwhile.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Done {
+    /// When it saw the first record, in microseconds since 1970.
+    pub(crate) first_unix_us: u64,
+    /// From the first record seen to the commit of the last one.
+    pub(crate) elapsed_s: f64,
+    /// Batches that were tried again or aborted; 0 unless something went wrong on the way.
+    pub(crate) retried: u64,
+}
+
+/// Runs a contestant to its end.
+pub(crate) fn run(job: &Job) -> Result<Done> {
+    match &job.contestant.system {
+        System::Ksem { lanes, kafka } => ksem::run(job, *lanes, kafka),
+        System::RdkafkaPlain { tuned } => rdkafka_plain::run(job, *tuned),
+    }
+}
+
+/// The settings of a contestant beside the group, the addresses and the topics: for the report.
+pub(crate) fn settings(contestant: &Contestant) -> Vec<(String, String)> {
+    match &contestant.system {
+        System::Ksem { lanes, kafka } => ksem::settings(contestant, *lanes, kafka),
+        System::RdkafkaPlain { tuned } => rdkafka_plain::settings(contestant.guarantee, *tuned),
+    }
+}
+
+/// The first record seen and the last step taken, by whichever thread.
+#[derive(Debug)]
+struct Clock {
+    origin: Instant,
+    origin_unix: Duration,
+    first_ns: AtomicU64,
+    last_ns: AtomicU64,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self {
+            origin: Instant::now(),
+            origin_unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            first_ns: AtomicU64::new(u64::MAX),
+            last_ns: AtomicU64::new(0),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.origin.elapsed().as_nanos() as u64
+    }
+
+    /// A record is there. Only the first call counts.
+    fn record_seen(&self) {
+        if self.first_ns.load(Ordering::Relaxed) == u64::MAX {
+            self.first_ns.fetch_min(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// A step was taken. Only the last call counts.
+    fn step_taken(&self) {
+        self.last_ns.fetch_max(self.now(), Ordering::Relaxed);
+    }
+
+    fn done(&self, retried: u64) -> Result<Done> {
+        let (first, last) = (self.first_ns.load(Ordering::Relaxed), self.last_ns.load(Ordering::Relaxed));
+        ensure!(first < last, "no record was processed");
+        Ok(Done {
+            first_unix_us: (self.origin_unix + Duration::from_nanos(first)).as_micros() as u64,
+            elapsed_s: Duration::from_nanos(last - first).as_secs_f64(),
+            retried,
+        })
+    }
+}
