@@ -222,6 +222,13 @@ impl Config {
         finish((), problems.into_inner(), "configuration")
     }
 
+    /// How often the member tells the group that it lives.
+    pub(crate) fn heartbeat_interval(&self) -> std::time::Duration {
+        let millis = self.kafka.get("heartbeat.interval.ms").and_then(|text| text.parse().ok());
+        // librdkafka's default.
+        std::time::Duration::from_millis(millis.unwrap_or(3_000))
+    }
+
     /// An example that lists and explains every field, with the defaults.
     pub fn reference() -> &'static str {
         include_str!("reference.toml")

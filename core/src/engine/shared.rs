@@ -80,6 +80,19 @@ impl Shared {
         self.consumer.get().ok_or_else(|| Error::new(Code::Misuse, "the pipeline is not open"))
     }
 
+    /// Returns the proof that a newer run of this instance exists, if there is one.
+    pub(crate) fn superseded(&self) -> Option<&'static str> {
+        let consumer = self.consumer.get()?;
+        if consumer.client().fatal().is_some() {
+            return Some("the group gave this member's place to a newer one");
+        }
+        let committed = consumer.committed(&self.inputs, Duration::from_secs(5)).ok()?;
+        let mut marks = committed.into_iter().filter_map(|item| item.metadata);
+        marks
+            .any(|mark| self.identity.is_superseded_by(&mark))
+            .then_some("a newer run of this instance has committed offsets")
+    }
+
     /// Asks every lane to end after its batch in flight.
     pub(crate) fn drain(&self) {
         self.stop.state.lock().draining.get_or_insert(Instant::now());
@@ -143,6 +156,15 @@ impl Shared {
     }
 }
 
+pub(crate) fn fenced_by_successor(proof: &'static str) -> Error {
+    Error::new(
+        Code::ProducerFenced,
+        "a newer instance with the same instance id is running, so this one stops; give every running instance its own \
+         `transactions.instance_id`",
+    )
+    .with("proof", proof)
+}
+
 impl GroupEvents for Shared {
     fn assigned(&self, partitions: &[TopicPartition]) -> Vec<usize> {
         self.assignment.assign(partitions).into_iter().map(|ownership| ownership.lane).collect()
@@ -161,10 +183,19 @@ impl GroupEvents for Shared {
             None => Duration::from_millis(self.config.rebalance.deadline_ms),
         };
         self.assignment.revoke(partitions, lost, patience);
+        // A member that was away for so long may have a successor, whose place it must not take.
+        if let (true, Some(proof)) = (lost, self.superseded()) {
+            self.fail(fenced_by_successor(proof));
+        }
         self.bell.ring();
     }
 
     fn failed(&self, error: Error) {
         self.fail(error);
+    }
+
+    fn is_over(&self) -> bool {
+        let state = self.stop.state.lock();
+        state.failed.is_some() || state.taken
     }
 }

@@ -9,10 +9,9 @@ use crate::batch::Batch;
 use crate::config::librdkafka::{Role, producer_properties};
 use crate::discipline::{Fault, Landed};
 use crate::engine::ports::{Delivered, Failure, Ports, Sent};
-use crate::engine::shared::Shared;
+use crate::engine::shared::{Shared, fenced_by_successor};
 use crate::error::{Code, Error};
 use crate::kafka::admin::Admin;
-use crate::kafka::group;
 use crate::kafka::producer::Producer;
 use crate::metrics::Counters;
 use crate::output::Output;
@@ -24,22 +23,20 @@ pub(crate) struct KafkaPorts {
     at_most_once: Option<Producer>,
     at_least_once: Option<Producer>,
     exactly_once: Option<Producer>,
-    /// Since when nobody can say whether there is a successor.
-    asking_since: Option<Instant>,
+    /// When the transactional producer was fenced, if it was.
+    fenced_at: Option<Instant>,
 }
 
 /// How long one request to the group's coordinator may take before it is asked again.
 const GROUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the transaction coordinator may take to initialise a producer.
 const INIT_TIMEOUT: Duration = Duration::from_secs(8);
-/// How long the group is asked whether there is a successor. After that there is none that works.
-const ASKING: Duration = Duration::from_secs(15);
 /// How long a cluster whose coordinators are moving is waited for at the start.
 const START_PATIENCE: Duration = Duration::from_mins(1);
 
 impl KafkaPorts {
     pub(crate) fn new(shared: Arc<Shared>, lane: usize) -> Self {
-        Self { shared, lane, at_most_once: None, at_least_once: None, exactly_once: None, asking_since: None }
+        Self { shared, lane, at_most_once: None, at_least_once: None, exactly_once: None, fenced_at: None }
     }
 
     /// Makes the guarantee's producer, so that the first batch does not wait for it.
@@ -102,57 +99,33 @@ impl KafkaPorts {
         Failure::new(Fault::Revoked, error.with("batch", batch.content.describe()))
     }
 
-    /// Looks for the proof that a newer run of this instance exists. Being fenced is none: a
-    /// transaction that timed out looks the same to its producer.
-    fn successor(&self) -> Successor {
-        let Shared { config, identity, inputs, .. } = &*self.shared;
-        let Ok(consumer) = self.shared.consumer() else { return Successor::Unknown };
-        if consumer.client().fatal().is_some() {
-            return Successor::Proven("the group gave this member's place to a newer one");
-        }
-        let holder = group::replaced(consumer.client(), &config.group, identity.instance(), GROUP_TIMEOUT);
-        if holder == Some(true) {
-            return Successor::Proven("another member of the group has this instance id");
-        }
-        let Ok(committed) = consumer.committed(inputs, GROUP_TIMEOUT) else { return Successor::Unknown };
-        let mut marks = committed.into_iter().filter_map(|item| item.metadata);
-        if marks.any(|mark| identity.is_superseded_by(&mark)) {
-            return Successor::Proven("a newer run of this instance has committed offsets");
-        }
-        if holder.is_none() { Successor::Unknown } else { Successor::None }
-    }
-
-    /// Fails if a newer run of this instance exists, or while nobody can say and it is worth asking
-    /// again.
+    /// Fails if a newer run of this instance exists, or while one that exists could not be known.
+    ///
+    /// Being fenced is no proof: a transaction that timed out looks the same to its producer. The
+    /// group is: the next heartbeat of a member that was replaced is answered with
+    /// FENCED_INSTANCE_ID, so a fenced producer waits for one before it fences anybody itself.
     fn refuse_to_fence(&mut self) -> Result<(), Failure> {
-        match self.successor() {
-            Successor::Proven(proof) => {
-                let error = Error::new(
-                    Code::ProducerFenced,
-                    "a newer instance with the same instance id is running, so this one stops; give every running \
-                     instance its own `transactions.instance_id`",
-                );
-                Err(Failure::new(Fault::Fenced, error.with("proof", proof)))
-            }
-            Successor::Unknown if self.asking_since.get_or_insert_with(Instant::now).elapsed() < ASKING => {
+        if let Some(proof) = self.shared.superseded() {
+            return Err(Failure::new(Fault::Fenced, fenced_by_successor(proof)));
+        }
+        let heartbeats = self.shared.config.heartbeat_interval() + Duration::from_secs(1);
+        match self.fenced_at {
+            Some(then) if then.elapsed() < heartbeats => {
                 let error =
-                    Error::new(Code::TransactionFailed, "the group does not say yet who holds this instance id");
+                    Error::new(Code::TransactionFailed, "waiting for the group to say whether there is a successor");
                 Err(Failure::new(Fault::Transient, error))
             }
-            Successor::Unknown | Successor::None => {
-                self.asking_since = None;
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
-}
 
-/// Whether a newer run of this instance exists.
-enum Successor {
-    Proven(&'static str),
-    None,
-    /// The member is between two memberships, or the coordinator is away.
-    Unknown,
+    /// Notes when the producer was fenced.
+    fn watch<T>(&mut self, result: Result<T, Failure>) -> Result<T, Failure> {
+        if result.as_ref().is_err_and(|failure| failure.error.code() == Code::ProducerFenced) {
+            self.fenced_at.get_or_insert_with(Instant::now);
+        }
+        result
+    }
 }
 
 impl Ports for KafkaPorts {
@@ -175,36 +148,39 @@ impl Ports for KafkaPorts {
 
     fn begin_transaction(&mut self) -> Result<(), Failure> {
         self.prepare(Guarantee::ExactlyOnce)?;
-        self.transactional()?.begin()
+        let result = self.transactional()?.begin();
+        self.watch(result)
     }
 
     fn produce(&mut self, guarantee: Guarantee, batch: &Batch, output: &Output) -> Result<Delivered, Failure> {
         self.prepare(guarantee)?;
-        match self.slot(guarantee) {
-            Some(producer) => producer.produce(Some(batch), output),
-            None => Ok(Delivered::default()),
-        }
+        let Some(producer) = self.slot(guarantee) else { return Ok(Delivered::default()) };
+        let result = producer.produce(Some(batch), output);
+        self.watch(result)
     }
 
     fn send_offsets(&mut self, batch: &Batch) -> Result<(), Failure> {
-        let gate = self.shared.assignment.gate();
+        let shared = Arc::clone(&self.shared);
+        let gate = shared.assignment.gate();
         let (true, Some(metadata)) = (gate.covers(&batch.content), gate.metadata()) else {
             return Err(Self::not_mine(batch));
         };
-        let result = self.transactional()?.send_offsets(&batch.offsets(), &self.shared.mark, &metadata);
+        let result = self.transactional()?.send_offsets(&batch.offsets(), &shared.mark, &metadata);
         if result.as_ref().is_err_and(|failure| failure.error.code() == Code::PartitionRevoked) {
-            self.shared.metadata_is_stale.store(true, Ordering::SeqCst);
+            shared.metadata_is_stale.store(true, Ordering::SeqCst);
         }
-        result
+        self.watch(result)
     }
 
     fn commit_transaction(&mut self) -> Result<Sent, Failure> {
-        self.transactional()?.commit()
+        let result = self.transactional()?.commit();
+        self.watch(result)
     }
 
     fn abort_transaction(&mut self) -> Result<Sent, Failure> {
         Counters::add(&self.shared.counters.transactions_aborted, 1);
-        self.transactional()?.abort()
+        let result = self.transactional()?.abort();
+        self.watch(result)
     }
 
     fn rebuild_producer(&mut self, guarantee: Guarantee) -> Result<(), Failure> {
@@ -223,6 +199,7 @@ impl Ports for KafkaPorts {
             failure
         })?;
         *self.slot(guarantee) = Some(producer);
+        self.fenced_at = None;
         Ok(())
     }
 

@@ -68,12 +68,16 @@ impl Producer {
         }
     }
 
-    /// Waits for every delivery report. librdkafka bounds each record by `message.timeout.ms`.
+    /// Waits for every delivery report. librdkafka bounds each record by `message.timeout.ms`; a
+    /// client that reports nothing even after that is given up.
     fn flush(&self) -> Result<(), Failure> {
+        let longest = QUEUE_PATIENCE.as_millis() as c_int;
         // SAFETY: the client is valid.
-        match unsafe { sys::rd_kafka_flush(self.client.raw(), WHILE_OPEN) } {
+        match unsafe { sys::rd_kafka_flush(self.client.raw(), longest) } {
             NO_ERROR => Ok(()),
-            code => Err(errors::failure(code, "waiting for deliveries")),
+            code => {
+                Err(Failure::new(Fault::Fatal, errors::error(Code::DeliveryFailed, code, "waiting for deliveries")))
+            }
         }
     }
 

@@ -31,6 +31,8 @@ pub(crate) trait GroupEvents: Send + Sync {
     fn revoked(&self, partitions: &[TopicPartition], lost: bool);
     /// The member can't go on.
     fn failed(&self, error: Error);
+    /// Whether the pipeline has failed.
+    fn is_over(&self) -> bool;
 }
 
 /// An owned librdkafka queue.
@@ -142,6 +144,11 @@ impl Rebalance<'_> {
         let sources: Vec<TopicPartition> = list.items().into_iter().map(|item| item.source).collect();
         if let Some(events) = self.rebalancer.events.upgrade() {
             events.revoked(&sources, lost);
+            if lost && events.is_over() {
+                // Without a subscription librdkafka does not join again.
+                // SAFETY: the client is valid.
+                unsafe { sys::rd_kafka_unsubscribe(self.rk) };
+            }
         }
         // SAFETY: client and list are valid.
         unsafe {
