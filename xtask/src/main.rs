@@ -27,6 +27,8 @@ enum Task {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Long runs with rebalances and killed nodes; not part of `test` while they find stalls
+    Chaos,
     /// ksem against its peers, on one real node; arguments go to ksem-bench
     Bench {
         /// As `ksem-bench --help` says
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Lint => lint::run(),
         Task::Test { only } => test::run(only.as_deref()),
+        Task::Chaos => test::chaos(),
         Task::Bench { args } => bench(&args),
     };
     match result {

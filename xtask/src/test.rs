@@ -25,8 +25,25 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     part("command line on the embedded broker", || test(&["--package", "ksem-cli"]));
     part("demo", demo);
     part("testkit on real Kafka", || test(&["--package", "ksem-testkit", "--tests", "--", "--test-threads=1"]));
-    part("system tests on real Kafka", || test(&["--package", "ksem-tests", "--tests", "--", "--test-threads=1"]));
+    part("system tests on real Kafka", || system(&["kill_nine", "zombie", "exec", "errors", "library"]));
     parts.conclude()
+}
+
+/// `cargo xtask chaos`: members that come and go, and nodes that are killed under them.
+pub(crate) fn chaos() -> Result<()> {
+    needs::provide(&TO_BUILD)?;
+    needs::provide(&FOR_KAFKA)?;
+    let mut parts = Parts::default();
+    parts.run("members come and go", || system(&["groups"]));
+    parts.run("nodes are killed", || system(&["cluster_faults"]));
+    parts.conclude()
+}
+
+fn system(names: &[&str]) -> Result<()> {
+    let mut args = vec!["--package", "ksem-tests"];
+    args.extend(names.iter().flat_map(|name| ["--test", *name]));
+    args.extend(["--", "--test-threads=1"]);
+    test(&args)
 }
 
 /// The same profile for all: librdkafka is compiled once, and faults hit at full speed.

@@ -184,7 +184,7 @@ fn at_start(guarantee: Guarantee, error: Error) -> Error {
     }
     Error::new(
         Code::GuaranteeUnavailable,
-        "`guarantee = \"exactly_once\"` is not available: the cluster gave no transactional producer; it needs Kafka \
+        "exactly_once is not available, so choose another `guarantee` or change the cluster: it gave no transactional producer; it needs Kafka \
          0.11 or later and as many brokers as its `transaction.state.log.replication.factor` and \
          `transaction.state.log.min.isr` ask for (3 and 2 unless set; a single broker needs 1 and 1)",
     )

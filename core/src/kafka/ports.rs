@@ -103,7 +103,7 @@ impl KafkaPorts {
     ///
     /// Being fenced is no proof: a transaction that timed out looks the same to its producer. The
     /// group is: the next heartbeat of a member that was replaced is answered with
-    /// FENCED_INSTANCE_ID, so a fenced producer waits for one before it fences anybody itself.
+    /// `FENCED_INSTANCE_ID`, so a fenced producer waits for one before it fences anybody itself.
     fn refuse_to_fence(&mut self) -> Result<(), Failure> {
         if let Some(proof) = self.shared.superseded() {
             return Err(Failure::new(Fault::Fenced, fenced_by_successor(proof)));
