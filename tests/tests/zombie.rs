@@ -73,7 +73,7 @@ fn a_frozen_run_does_no_harm() {
                 name,
                 scope.spawn(move || {
                     if wanted {
-                        work(cluster)
+                        work(cluster);
                     }
                 }),
             )
