@@ -17,7 +17,7 @@ fn rounds() -> u64 {
 }
 
 fn records_a_round() -> u64 {
-    if scale() == 1 { 20_000 } else { 16_000 }
+    if scale() == 1 { 12_000 } else { 16_000 }
 }
 
 #[test]
@@ -40,7 +40,7 @@ struct Story<'a> {
 
 impl Story<'_> {
     fn tell(mut self) {
-        let settings = self.scene.settings(Guarantee::ExactlyOnce).set("batch.max_records", 50);
+        let settings = self.scene.settings(Guarantee::ExactlyOnce).set("batch.max_records", 100);
         let settings = settings.kafka("session.timeout.ms", 10_000).kafka("heartbeat.interval.ms", 500);
         let mut steady = self.scene.run(&settings.clone().text("transactions.instance_id", "steady"), &[]);
         let guest = settings.text("transactions.instance_id", "guest");
