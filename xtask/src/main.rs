@@ -27,7 +27,7 @@ enum Task {
         #[arg(long)]
         only: Option<String>,
     },
-    /// Long runs with rebalances and killed nodes; not part of `test` while they find stalls
+    /// The tests that are not known to pass yet: rebalances, killed nodes, frozen runs, the library
     Chaos,
     /// ksem against its peers, on one real node; arguments go to ksem-bench
     Bench {
