@@ -48,7 +48,7 @@ fn clients_get_defaults_then_the_users_properties_then_ksems_own() {
         ("max.partition.fetch.bytes", "4194304"),
         ("session.timeout.ms", "45000"),
         ("check.crcs", "true"),
-        ("partition.assignment.strategy", "cooperative-sticky"),
+        ("partition.assignment.strategy", "range"),
         ("allow.auto.create.topics", "false"),
         ("retry.backoff.ms", "2000"),
         ("socket.timeout.ms", "90000"),
