@@ -27,10 +27,9 @@ pub enum OnLostOffsets {
 /// How partitions are divided over the members of the group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Strategy {
-    /// Incremental: partitions that don't move are not stopped (`cooperative-sticky`). Loses records for
-    /// now: librdkafka's position is one too far after a partition's end.
-    CooperativeSticky,
+    /// Incremental: partitions that don't move are not stopped (`cooperative-sticky`).
     #[default]
+    CooperativeSticky,
     /// Neighbouring partitions of each topic together (`range`).
     Range,
     /// One partition to each member in turn (`roundrobin`).

@@ -74,7 +74,7 @@ pub fn consumer_properties(config: &Config, group_instance_id: Option<&str>, lan
     list.put("auto.offset.reset", reset);
     list.put("enable.auto.commit", "false");
     list.put("enable.auto.offset.store", "false");
-    list.put("enable.partition.eof", "true");
+    list.put("enable.partition.eof", "false");
     list.put("group.id", config.group.as_str());
     if let Some(id) = group_instance_id {
         list.put("group.instance.id", id);

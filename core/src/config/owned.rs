@@ -64,7 +64,7 @@ const OWNED: &[Owned] = &[
     owned("offset.store.sync.interval.ms", GUARANTEE, COMMITS),
     owned("isolation.level", GUARANTEE, "ksem always reads with read_committed"),
     owned("auto.offset.reset", "`start_from` and `on_lost_offsets`", "ksem never resets an offset silently"),
-    internal("enable.partition.eof", "ksem always needs to see the end of a partition"),
+    internal("enable.partition.eof", "it moves the position behind records that were not read"),
     owned("queued.max.messages.kbytes", "`fetch.max_bytes`", "ksem divides its memory over the lanes"),
     owned("transactional.id", INSTANCE, "ksem names the transactional producer of each lane"),
     owned("transaction.timeout.ms", TRANSACTION, "ksem derives other timeouts from the transaction's"),

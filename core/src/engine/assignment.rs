@@ -135,6 +135,12 @@ impl<M> Gate<'_, M> {
         self.owned.partitions.get(source).copied()
     }
 
+    /// Returns the partitions of one lane, each with its epoch.
+    pub(crate) fn of_lane(&self, lane: usize) -> impl Iterator<Item = (TopicPartition, u64)> {
+        let of_lane = self.owned.partitions.iter().filter(move |(_, ownership)| ownership.lane == lane);
+        of_lane.map(|(source, ownership)| (source.clone(), ownership.epoch))
+    }
+
     /// Returns whether every record of the batch is still this member's.
     pub(crate) fn covers(&self, content: &Content) -> bool {
         content.runs().iter().all(|run| self.current(run))

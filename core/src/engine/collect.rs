@@ -1,5 +1,6 @@
 //! Fills batches from a lane's queue.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::batch::{Content, Run};
@@ -16,17 +17,15 @@ use crate::record::{Position, TopicPartition};
 pub(crate) struct Collector {
     lane: usize,
     fetched: Vec<Fetch>,
-    /// Ends of partitions that were seen, behind everything that was delivered.
-    ends: Vec<End>,
+    /// Under which epoch which offset comes next. A pause during an incremental rebalance may make
+    /// librdkafka fetch anew what was taken from it at that moment.
+    next: HashMap<TopicPartition, (u64, i64)>,
+    /// When the positions were looked at last.
+    looked: Option<Instant>,
 }
 
-/// The end of a partition, as it was seen under one assignment of it.
-#[derive(Clone, Debug)]
-pub(crate) struct End {
-    pub(crate) source: TopicPartition,
-    pub(crate) epoch: u64,
-    pub(crate) offset: i64,
-}
+/// The time between two looks at the positions of an idle lane.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A batch that is being filled.
 struct Filling {
@@ -35,11 +34,13 @@ struct Filling {
     runs: Vec<Run>,
     failed: Option<Error>,
     out_of_range: Vec<(TopicPartition, String)>,
+    /// Whether the last run may go on: its partition has not moved since.
+    open: bool,
 }
 
 impl Collector {
     pub(crate) fn new(lane: usize) -> Self {
-        Self { lane, fetched: Vec::new(), ends: Vec::new() }
+        Self { lane, fetched: Vec::new(), next: HashMap::new(), looked: None }
     }
 
     /// Returns a batch, or `None` if nothing came in time.
@@ -73,19 +74,15 @@ impl Collector {
         shared.consumer()?.fetch(self.lane, room, &mut self.fetched);
         let taken = self.fetched.len();
         let now = Instant::now();
+        filling.open = filling.runs.last().is_some_and(|run| gate.current(run));
         for item in self.fetched.drain(..) {
             match item {
-                Fetch::Message(message) => filling.add(message, &gate, self.lane, now),
-                Fetch::End(source, offset) => {
-                    self.ends.retain(|end| end.source != source);
-                    if let Some(ownership) = gate.ownership(&source) {
-                        self.ends.push(End { source, epoch: ownership.epoch, offset });
-                    }
-                }
+                Fetch::Message(message) => filling.add(message, &gate, self.lane, &mut self.next, now),
                 Fetch::OutOfRange(source, text) => filling.out_of_range.push((source, text)),
                 Fetch::Failed(error) => filling.failed = Some(error),
             }
         }
+        filling.note(&mut self.next);
         Ok(taken)
     }
 
@@ -105,9 +102,13 @@ impl Collector {
         }
     }
 
-    /// Takes the ends that were seen. Records behind an end may have come since.
-    pub(crate) fn take_ends(&mut self) -> Vec<End> {
-        std::mem::take(&mut self.ends)
+    /// Returns whether it is time to look at the positions again.
+    pub(crate) fn may_look(&mut self) -> bool {
+        let due = self.looked.is_none_or(|then| then.elapsed() >= LOOK);
+        if due {
+            self.looked = Some(Instant::now());
+        }
+        due
     }
 }
 
@@ -125,33 +126,63 @@ impl Filling {
             runs: Vec::new(),
             failed: None,
             out_of_range: Vec::new(),
+            open: false,
         }
     }
 
-    fn add(&mut self, message: Message, gate: &Gate<'_, GroupMetadata>, lane: usize, now: Instant) {
+    fn add(
+        &mut self,
+        message: Message,
+        gate: &Gate<'_, GroupMetadata>,
+        lane: usize,
+        expected: &mut HashMap<TopicPartition, (u64, i64)>,
+        now: Instant,
+    ) {
         let (raw, leader_epoch) = (message.raw(), message.leader_epoch());
         let next = Position { offset: raw.offset + 1, leader_epoch };
-        let continues = self.messages.last().is_some_and(|last| {
-            let last = last.raw();
-            last.rkt == raw.rkt && last.partition == raw.partition
-        });
+        let continues = self.open
+            && self.messages.last().is_some_and(|last| {
+                let last = last.raw();
+                last.rkt == raw.rkt && last.partition == raw.partition
+            });
         match self.runs.last_mut() {
-            Some(run) if continues && gate.current(run) => {
+            Some(run) if continues => {
+                if raw.offset < run.next.offset {
+                    return;
+                }
                 run.len += 1;
                 run.next = next;
             }
             _ => {
+                self.note(expected);
                 let source = TopicPartition { topic: message.topic(), partition: raw.partition };
                 // A partition that moved meanwhile: its new owner reads the record.
                 let Some(ownership) = gate.ownership(&source).filter(|ownership| ownership.lane == lane) else {
                     return;
                 };
+                let seen = |(epoch, next): &(u64, i64)| *epoch == ownership.epoch && raw.offset < *next;
+                if expected.get(&source).is_some_and(seen) {
+                    return;
+                }
                 let (first, start) = (raw.offset, self.messages.len());
                 self.runs.push(Run { source, epoch: ownership.epoch, start, len: 1, first, next });
+                self.open = true;
             }
         }
         self.batcher.add(message.bytes(), now);
         self.messages.push(message);
+    }
+
+    /// Notes how far the last run has come.
+    fn note(&self, expected: &mut HashMap<TopicPartition, (u64, i64)>) {
+        let Some(run) = self.runs.last() else { return };
+        let reached = (run.epoch, run.next.offset);
+        match expected.get_mut(&run.source) {
+            Some(next) => *next = reached,
+            None => {
+                expected.insert(run.source.clone(), reached);
+            }
+        }
     }
 
     fn close(self, shared: &Shared) -> Option<Content> {

@@ -8,7 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::Guarantee;
 use crate::batch::{Batch, Content, Home, Ticket};
-use crate::engine::collect::{Collector, End};
+use crate::engine::collect::Collector;
 use crate::engine::shared::Shared;
 use crate::error::{self, Code, Error, Result};
 use crate::kafka::ports::KafkaPorts;
@@ -34,8 +34,8 @@ struct Place {
     out: Option<Arc<Content>>,
     /// Here, to be delivered next.
     returned: Option<Arc<Content>>,
-    /// What was committed last under which assignment: a partition's end is worth a commit only
-    /// if it is behind that.
+    /// What was committed last under which assignment: a position is worth a commit only if it is
+    /// behind that.
     committed: HashMap<TopicPartition, (u64, i64)>,
 }
 
@@ -62,6 +62,9 @@ impl Lane {
     /// Returns the next batch, or `None` if none came in time. One batch is out at a time.
     pub(crate) fn next(self: &Arc<Self>, timeout: Duration) -> Result<Option<Batch>> {
         let until = Instant::now() + timeout;
+        // Held to the end: what another caller has collected but not taken out yet would look as
+        // if it were done.
+        let mut collector = self.collector.lock();
         loop {
             let returned = {
                 let mut place = self.place.lock();
@@ -72,7 +75,7 @@ impl Lane {
             };
             let content = match returned {
                 Some(content) => Some(content),
-                None => self.collect(until.saturating_duration_since(Instant::now()))?.map(Arc::new),
+                None => self.collect(&mut collector, until.saturating_duration_since(Instant::now()))?.map(Arc::new),
             };
             let Some(content) = content.and_then(|content| self.current(content)) else {
                 if Instant::now() >= until || self.shared.is_stopping() {
@@ -94,11 +97,10 @@ impl Lane {
         }
     }
 
-    fn collect(&self, timeout: Duration) -> Result<Option<Content>> {
-        let mut collector = self.collector.lock();
+    fn collect(&self, collector: &mut Collector, timeout: Duration) -> Result<Option<Content>> {
         let content = collector.collect(&self.shared, timeout.min(LOOK))?;
-        if content.is_none() {
-            self.commit_ends(&mut collector);
+        if content.is_none() && !self.shared.is_stopping() && collector.may_look() {
+            self.commit_positions();
         }
         Ok(content)
     }
@@ -114,35 +116,38 @@ impl Lane {
 
     /// Commits the positions behind control records, once everything in front of them is done:
     /// otherwise the lag of a transactional topic never becomes 0.
-    fn commit_ends(&self, collector: &mut Collector) {
-        let mut ends = collector.take_ends();
-        if ends.is_empty() {
+    fn commit_positions(&self) {
+        let gate = self.shared.assignment.gate();
+        let Ok(consumer) = self.shared.consumer() else { return };
+        let (sources, epochs): (Vec<_>, Vec<_>) = gate.of_lane(self.id).unzip();
+        let mut ahead = Vec::new();
+        let place = self.place.lock();
+        for ((source, epoch), offset) in sources.iter().zip(epochs).zip(consumer.positions(&sources)) {
+            let Some(offset) = offset else { continue };
+            let committed = match place.committed.get(source) {
+                Some((of_epoch, committed)) if *of_epoch == epoch => *committed,
+                _ => -1,
+            };
+            if offset > committed {
+                ahead.push((source, epoch, offset));
+            }
+        }
+        drop(place);
+        if ahead.is_empty() {
             return;
         }
-        let gate = self.shared.assignment.gate();
-        let place = self.place.lock();
-        ends.retain(|end| {
-            let owned = gate.ownership(&end.source).is_some_and(|ownership| ownership.epoch == end.epoch);
-            let behind = match place.committed.get(&end.source) {
-                Some((epoch, offset)) if *epoch == end.epoch => *offset < end.offset,
-                _ => true,
-            };
-            owned && behind
-        });
-        drop(place);
-        let position = |end: &End| (end.source.clone(), Position { offset: end.offset, leader_epoch: None });
-        let offsets: Vec<_> = ends.iter().map(position).collect();
-        let (false, Ok(consumer)) = (offsets.is_empty(), self.shared.consumer()) else { return };
+        let position = |offset| Position { offset, leader_epoch: None };
+        let offsets: Vec<_> = ahead.iter().map(|(source, _, offset)| ((*source).clone(), position(*offset))).collect();
         match consumer.commit(&offsets, &self.shared.mark, Duration::from_secs(5)) {
-            Ok(()) => self.note_committed(ends.iter().map(|end| (&end.source, end.epoch, end.offset))),
+            Ok(()) => self.note_committed(ahead.into_iter()),
             // The next batch's commit covers it.
-            Err(failure) => tracing::debug!(error = %failure.error, "the partition's end was not committed"),
+            Err(failure) => tracing::debug!(error = %failure.error, "the position was not committed"),
         }
     }
 
-    fn note_committed<'a>(&self, ends: impl Iterator<Item = (&'a TopicPartition, u64, i64)>) {
+    fn note_committed<'a>(&self, reached: impl Iterator<Item = (&'a TopicPartition, u64, i64)>) {
         let mut place = self.place.lock();
-        for (source, epoch, offset) in ends {
+        for (source, epoch, offset) in reached {
             place.committed.insert(source.clone(), (epoch, offset));
         }
     }

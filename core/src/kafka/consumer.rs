@@ -4,7 +4,7 @@
 //! records without a detour, librdkafka bounds each lane's memory, and the member stays in its
 //! group however slow the handlers are.
 
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -14,7 +14,6 @@ use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_resp_err_t as Kafka;
 
 use crate::config::StartFrom;
-use crate::discipline::Fault;
 use crate::engine::ports::Failure;
 use crate::error::{Code, Error, Result};
 use crate::kafka::client::{Client, Kind};
@@ -22,7 +21,8 @@ use crate::kafka::errors;
 use crate::kafka::group::{self, GroupMetadata};
 use crate::kafka::list::{Item, List};
 use crate::kafka::message::Message;
-use crate::kafka::rebalance::{GroupEvents, Queue, Rebalancer, committed};
+use crate::kafka::offsets;
+use crate::kafka::rebalance::{GroupEvents, Queue, Rebalancer};
 use crate::record::{Position, TopicPartition};
 
 /// Rung when a lane's queue has something, and when the pipeline is being stopped.
@@ -54,8 +54,6 @@ impl Bell {
 /// What a lane's queue held.
 pub(crate) enum Fetch {
     Message(Message),
-    /// The partition's end for now; control records in front of it are behind the position.
-    End(TopicPartition, i64),
     /// The position is not in the log any more.
     OutOfRange(TopicPartition, String),
     Failed(Error),
@@ -149,8 +147,6 @@ impl Consumer {
             | Kafka::RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT
             | Kafka::RD_KAFKA_RESP_ERR_INVALID_GROUP_ID
             | Kafka::RD_KAFKA_RESP_ERR_GROUP_MAX_SIZE_REACHED => return refused(Code::ConfigInvalid),
-            // Of a partition that no lane has, because the pipeline is being stopped.
-            Kafka::RD_KAFKA_RESP_ERR__PARTITION_EOF => return,
             _ => {}
         }
         match errors::classify(code).0 {
@@ -179,55 +175,23 @@ impl Consumer {
         mark: &str,
         timeout: Duration,
     ) -> Result<(), Failure> {
-        let mut list = List::new(offsets.len());
-        for (source, position) in offsets {
-            list.add(source, *position, Some(mark));
-        }
-        // SAFETY: client, list and queue are valid; the event is destroyed once.
-        unsafe {
-            let queue = Queue(sys::rd_kafka_queue_new(self.client.raw()));
-            let code =
-                sys::rd_kafka_commit_queue(self.client.raw(), list.as_ptr(), queue.0, None, std::ptr::null_mut());
-            if code != NO_ERROR {
-                return Err(commit_failure(code));
-            }
-            let event = sys::rd_kafka_queue_poll(queue.0, timeout.as_millis() as i32);
-            if event.is_null() {
-                return Err(commit_failure(Kafka::RD_KAFKA_RESP_ERR__TIMED_OUT));
-            }
-            let code = sys::rd_kafka_event_error(event);
-            let partitions = List::copy(sys::rd_kafka_event_topic_partition_list(event));
-            sys::rd_kafka_event_destroy(event);
-            let of_partition = partitions.items().into_iter().map(|item| item.error).find(|code| *code != NO_ERROR);
-            match of_partition.unwrap_or(code) {
-                NO_ERROR => Ok(()),
-                code => Err(commit_failure(code)),
-            }
-        }
+        offsets::commit(self.client.raw(), offsets, Some(mark), timeout)
     }
 
     /// Reads the group's committed offsets; offsets of open transactions are waited for (KIP-447).
     pub(crate) fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<Vec<Item>, Failure> {
-        committed(self.client.raw(), &List::of(partitions), timeout)
+        offsets::committed(self.client.raw(), &List::of(partitions), timeout)
+    }
+
+    /// Returns each partition's position behind what [`fetch`](Self::fetch) has returned and the
+    /// control records that follow it; `None` if nothing was taken under this assignment.
+    pub(crate) fn positions(&self, partitions: &[TopicPartition]) -> Vec<Option<i64>> {
+        offsets::positions(self.client.raw(), partitions)
     }
 
     /// Returns the offsets of the first record and behind the last one.
     pub(crate) fn watermarks(&self, source: &TopicPartition, timeout: Duration) -> Option<(i64, i64)> {
-        let topic = CString::new(&*source.topic).ok()?;
-        let (mut low, mut high) = (0, 0);
-        let timeout = timeout.as_millis() as i32;
-        // SAFETY: the client is valid, and everything lives across the call.
-        let code = unsafe {
-            sys::rd_kafka_query_watermark_offsets(
-                self.client.raw(),
-                topic.as_ptr(),
-                source.partition,
-                &raw mut low,
-                &raw mut high,
-                timeout,
-            )
-        };
-        (code == NO_ERROR).then_some((low, high))
+        offsets::watermarks(self.client.raw(), source, timeout).ok()
     }
 
     /// Takes the group's metadata as it is now; only for the thread that serves the group.
@@ -265,29 +229,11 @@ impl Drop for Consumer {
     }
 }
 
-fn commit_failure(code: Kafka) -> Failure {
-    let doing = "committing offsets";
-    match code {
-        Kafka::RD_KAFKA_RESP_ERR__TIMED_OUT => {
-            Failure::new(Fault::Unknown, errors::error(Code::CommitFailed, code, doing))
-        }
-        // Nothing to commit: what the list has was committed before.
-        code => {
-            let failure = errors::failure(code, doing);
-            match failure.fault {
-                Fault::Transient => Failure::new(Fault::Transient, errors::error(Code::CommitFailed, code, doing)),
-                _ => failure,
-            }
-        }
-    }
-}
-
 fn sort(message: Message) -> Fetch {
     let raw = message.raw();
     let source = || TopicPartition { topic: message.topic(), partition: raw.partition };
     match raw.err {
         NO_ERROR => Fetch::Message(message),
-        Kafka::RD_KAFKA_RESP_ERR__PARTITION_EOF => Fetch::End(source(), raw.offset),
         Kafka::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET | Kafka::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE => {
             Fetch::OutOfRange(source(), error_text(&message))
         }

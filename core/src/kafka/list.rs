@@ -8,9 +8,8 @@ use rdkafka_sys::rd_kafka_resp_err_t as Kafka;
 
 use crate::record::{Position, TopicPartition};
 
-/// `RD_KAFKA_OFFSET_BEGINNING`, `_END` and `_INVALID`.
+/// `RD_KAFKA_OFFSET_BEGINNING` and `_INVALID`.
 pub(crate) const BEGINNING: i64 = -2;
-pub(crate) const END: i64 = -1;
 pub(crate) const INVALID: i64 = -1001;
 
 /// An owned `rd_kafka_topic_partition_list_t`.

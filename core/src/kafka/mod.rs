@@ -11,6 +11,7 @@ mod group;
 mod interceptors;
 mod list;
 pub(crate) mod message;
+mod offsets;
 pub(crate) mod ports;
 pub(crate) mod producer;
 mod rebalance;

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, CString, c_void};
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -16,10 +17,14 @@ use crate::error::{Code, Error, Result};
 use crate::kafka::client;
 use crate::kafka::errors::{self, RichError};
 use crate::kafka::group::GroupMetadata;
-use crate::kafka::list::{BEGINNING, END, Item, List};
-use crate::record::TopicPartition;
+use crate::kafka::list::{BEGINNING, List};
+use crate::kafka::offsets;
+use crate::record::{Position, TopicPartition};
 
 const NO_ERROR: Kafka = Kafka::RD_KAFKA_RESP_ERR_NO_ERROR;
+/// How long one request may take before it is made again, after a pause.
+const REQUEST: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What the engine is told about the group. Called on the consumer thread.
 pub(crate) trait GroupEvents: Send + Sync {
@@ -129,19 +134,28 @@ impl Rebalance<'_> {
         if code != NO_ERROR {
             self.rebalancer.failed(errors::error(Code::Internal, code, "taking over assigned partitions"));
         }
-        // Taken here and nowhere else: later it could already be the next generation's, which
-        // would let a batch of a revoked partition pass the broker's check (KIP-447).
+        self.note_generation();
+        tracing::info!(partitions = ?sources, "assigned");
+    }
+
+    /// Taken inside the callback and not when it is needed: later it could already be the next
+    /// generation's, which would let a batch of a revoked partition pass the broker's check (KIP-447).
+    fn note_generation(&self) {
         // SAFETY: the client is valid.
         if let Some(metadata) = unsafe { GroupMetadata::take(self.rk) } {
             self.rebalancer.completed(metadata);
         }
-        tracing::info!(partitions = ?sources, "assigned");
     }
 
     fn revoke(&self, list: &List) {
         // SAFETY: the client is valid.
         let lost = unsafe { sys::rd_kafka_assignment_lost(self.rk) } != 0;
         let sources: Vec<TopicPartition> = list.items().into_iter().map(|item| item.source).collect();
+        if self.cooperative && !lost {
+            // The group is in its next generation already, and nobody else gets these partitions
+            // before they are given back: what is in flight may still commit, as this generation.
+            self.note_generation();
+        }
         if let Some(events) = self.rebalancer.events.upgrade() {
             events.revoked(&sources, lost);
             if lost && events.is_over() {
@@ -164,39 +178,38 @@ impl Rebalance<'_> {
     /// Starts each partition at the group's committed offset; one that has none starts where
     /// `start_from` says.
     fn choose_starts(&self, list: &mut List) -> Result<()> {
-        let items = self.committed_or_wait(list)?;
-        let mut missing = None;
+        let items = self.patiently(|| offsets::committed(self.rk, list, REQUEST))?;
+        let mut at_end = Vec::new();
         for (index, item) in items.into_iter().enumerate().filter(|(_, item)| item.offset < 0) {
             let start = match self.rebalancer.start_from {
                 StartFrom::Earliest => BEGINNING,
-                StartFrom::Latest => END,
-                StartFrom::Fail => {
-                    missing.get_or_insert(item.source);
-                    END
+                StartFrom::Latest => {
+                    let (_, end) = self.patiently(|| offsets::watermarks(self.rk, &item.source, REQUEST))?;
+                    at_end.push((item.source, Position { offset: end, leader_epoch: None }));
+                    end
                 }
+                StartFrom::Fail => return Err(no_committed_offset(item.source)),
             };
             list.set_offset(index, start);
         }
-        match missing {
-            None => Ok(()),
-            Some(source) => Err(Error::new(
-                Code::OffsetMissing,
-                "the group has no committed offset for this partition; set `start_from` to \"earliest\" or \"latest\" \
-                 to choose where a new partition starts",
-            )
-            .with("partition", source)),
+        if !at_end.is_empty() {
+            // Or the next start would skip what came meanwhile.
+            self.patiently(|| offsets::commit(self.rk, &at_end, None, REQUEST))?;
         }
+        Ok(())
     }
 
-    fn committed_or_wait(&self, list: &List) -> Result<Vec<Item>> {
+    /// Asks again while the cluster does not answer.
+    fn patiently<T>(&self, mut ask: impl FnMut() -> Result<T, Failure>) -> Result<T> {
         loop {
-            match committed(self.rk, list, Duration::from_secs(5)) {
-                Ok(items) => return Ok(items),
+            match ask() {
+                Ok(answer) => return Ok(answer),
                 Err(failure) if matches!(failure.fault, Fault::Transient | Fault::Unknown) => {
                     if self.rebalancer.closing.load(Ordering::SeqCst) {
                         return Err(failure.error);
                     }
-                    tracing::warn!(error = %failure.error, "committed offsets can't be read yet");
+                    tracing::warn!(error = %failure.error, "the start of assigned partitions is not known yet");
+                    thread::sleep(PAUSE);
                 }
                 Err(failure) => return Err(failure.error),
             }
@@ -217,16 +230,11 @@ impl Rebalance<'_> {
     }
 }
 
-pub(super) fn committed(rk: *mut sys::rd_kafka_t, list: &List, timeout: Duration) -> Result<Vec<Item>, Failure> {
-    let doing = "reading the group's committed offsets";
-    // SAFETY: both are valid; the list is filled in place.
-    let code = unsafe { sys::rd_kafka_committed(rk, list.as_ptr(), timeout.as_millis() as i32) };
-    if code != NO_ERROR {
-        return Err(errors::failure(code, doing));
-    }
-    let items = list.items();
-    match items.iter().map(|item| item.error).find(|code| *code != NO_ERROR) {
-        None => Ok(items),
-        Some(code) => Err(errors::failure(code, doing)),
-    }
+fn no_committed_offset(source: TopicPartition) -> Error {
+    Error::new(
+        Code::OffsetMissing,
+        "the group has no committed offset for this partition; set `start_from` to \"earliest\" or \"latest\" \
+         to choose where a new partition starts",
+    )
+    .with("partition", source)
 }

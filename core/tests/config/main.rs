@@ -61,7 +61,7 @@ fn a_minimal_file_has_the_documented_defaults() {
     assert_eq!((retry.max_attempts, retry.backoff_ms, retry.max_backoff_ms), (10, 100, 10_000));
     assert_eq!((config.at_most_once.acks, config.shutdown.deadline_ms), (Acks::One, 30_000));
     assert_eq!(config.fetch.max_bytes, 64 << 20);
-    assert_eq!((config.rebalance.deadline_ms, config.rebalance.strategy), (10_000, Strategy::Range));
+    assert_eq!((config.rebalance.deadline_ms, config.rebalance.strategy), (10_000, Strategy::CooperativeSticky));
     assert_eq!((&config.exec.command, config.exec.timeout_ms), (&None, 30_000));
     assert!(!config.security.allow_unverified_tls && !config.security.allow_plaintext_password);
 }
