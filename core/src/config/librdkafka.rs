@@ -31,10 +31,13 @@ const CONSUMER: &[(&str, &str)] = &[
     ("session.timeout.ms", "45000"),
 ];
 
-/// `murmur2_random` puts a key into the partition where the Java client would.
+/// `murmur2_random` puts a key into the partition where the Java client would. librdkafka looks a
+/// lost group coordinator up again only when a connection comes or goes: short-lived idle
+/// connections bound how long offsets wait for that.
 const PRODUCER: &[(&str, &str)] = &[
     ("batch.num.messages", "100000"),
     ("batch.size", "1000000"),
+    ("connections.max.idle.ms", "10000"),
     ("linger.ms", "500"),
     ("partitioner", "murmur2_random"),
     ("queue.buffering.max.messages", "1000000"),

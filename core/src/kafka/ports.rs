@@ -161,9 +161,12 @@ impl Ports for KafkaPorts {
 
     fn send_offsets(&mut self, batch: &Batch) -> Result<(), Failure> {
         let shared = Arc::clone(&self.shared);
-        let gate = shared.assignment.gate();
-        let (true, Some(metadata)) = (gate.covers(&batch.content), gate.metadata()) else {
-            return Err(Self::not_mine(batch));
+        // Not held during the request, which may take as long as a coordinator is away: once the
+        // group has moved on, the broker refuses this metadata; before, the next owner waits for
+        // the transaction to end.
+        let metadata = {
+            let gate = shared.assignment.gate();
+            gate.metadata().filter(|_| gate.covers(&batch.content)).ok_or_else(|| Self::not_mine(batch))?
         };
         let result = self.transactional()?.send_offsets(&batch.offsets(), &shared.mark, &metadata);
         if result.as_ref().is_err_and(|failure| failure.error.code() == Code::PartitionRevoked) {
