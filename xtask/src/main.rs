@@ -27,8 +27,6 @@ enum Task {
         #[arg(long)]
         only: Option<String>,
     },
-    /// The tests that are not known to pass yet: rebalances, killed nodes, frozen runs, the library
-    Chaos,
     /// ksem against its peers, on one real node; arguments go to ksem-bench
     Bench {
         /// As `ksem-bench --help` says
@@ -41,7 +39,6 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Lint => lint::run(),
         Task::Test { only } => test::run(only.as_deref()),
-        Task::Chaos => test::chaos(),
         Task::Bench { args } => bench(&args),
     };
     match result {

@@ -1,11 +1,12 @@
 //! `cargo xtask test`: every test there is.
 
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::needs::{self, FOR_KAFKA, TO_BUILD};
-use crate::parts::{Parts, cargo, root, succeed};
+use crate::parts::{Parts, cargo, succeed};
 
 pub(crate) fn run(only: Option<&str>) -> Result<()> {
     needs::provide(&TO_BUILD)?;
@@ -16,51 +17,51 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
             parts.run(name, work);
         }
     };
-    part("build", || {
-        succeed(&mut cargo(&["build", "--release", "--workspace", "--all-targets", "--exclude", "xtask"]))
-    });
-    part("core: units and properties", || test(&["--package", "ksem", "--lib", "--bins", "--tests"]));
-    part("documentation examples", || test(&["--doc", "--workspace", "--exclude", "xtask"]));
-    part("embedded broker", || test(&["--package", "ksem-broker", "--tests"]));
-    part("command line on the embedded broker", || test(&["--package", "ksem-cli"]));
+    part("build", || cargo_on_all("build", &["--all-targets"]));
+    part("units and properties", || cargo_on_all("test", &["--lib", "--bins", "--test", "config"]));
+    part("documentation examples", || cargo_on_all("test", &["--doc"]));
+    part("embedded broker", || suite(&["admin", "consumer_groups", "server", "transactions", "volume"]));
+    part("command line on the embedded broker", || suite(&["topic_produce_consume"]));
     part("demo", demo);
-    part("testkit on real Kafka", || test(&["--package", "ksem-testkit", "--tests", "--", "--test-threads=1"]));
-    part("system tests on real Kafka", || system(&["kill_nine", "exec", "errors"]));
+    part("testkit on real Kafka", || suite(&["isolation", "one_node", "three_nodes"]));
+    part("real Kafka: errors", || suite(&["errors"]));
+    part("real Kafka: the library", || suite(&["library"]));
+    part("real Kafka: children", || suite(&["exec"]));
+    part("real Kafka: kill -9", || suite(&["kill_nine"]));
+    part("real Kafka: frozen runs", || suite(&["zombie"]));
+    part("real Kafka: members come and go", || suite(&["groups"]));
+    part("real Kafka: nodes are killed", || suite(&["cluster_faults"]));
     parts.conclude()
 }
 
-/// `cargo xtask chaos`: the tests that are not known to pass yet, rebalances and killed nodes first.
-pub(crate) fn chaos() -> Result<()> {
-    needs::provide(&TO_BUILD)?;
-    needs::provide(&FOR_KAFKA)?;
-    let mut parts = Parts::default();
-    parts.run("the library", || system(&["library"]));
-    parts.run("frozen runs", || system(&["zombie"]));
-    parts.run("members come and go", || system(&["groups"]));
-    parts.run("nodes are killed", || system(&["cluster_faults"]));
-    parts.conclude()
-}
-
-fn system(names: &[&str]) -> Result<()> {
-    let mut args = vec!["--package", "ksem-tests"];
-    args.extend(names.iter().flat_map(|name| ["--test", *name]));
+/// Test files by name, one after the other.
+fn suite(files: &[&str]) -> Result<()> {
+    let mut args: Vec<&str> = files.iter().flat_map(|file| ["--test", *file]).collect();
     args.extend(["--", "--test-threads=1"]);
-    test(&args)
+    cargo_on_all("test", &args)
 }
 
-/// The same profile for all: librdkafka is compiled once, and faults hit at full speed.
-fn test(args: &[&str]) -> Result<()> {
-    succeed(cargo(&["test", "--release"]).args(args))
+/// Always with the same packages and the same profile: another choice of packages has other features, and
+/// librdkafka would be compiled again. The release profile, so that faults hit at full speed.
+fn cargo_on_all(command: &str, args: &[&str]) -> Result<()> {
+    let mut cargo = cargo(&[command, "--release", "--workspace", "--exclude", "xtask"]);
+    succeed(cargo.args(args).env("KSEM_BIN", ksem()?))
+}
+
+/// The command that the first part has built.
+fn ksem() -> Result<PathBuf> {
+    let ours = std::env::current_exe().context("the path of this program")?;
+    let target = ours.parent().and_then(Path::parent).context("the target folder")?;
+    Ok(target.join("release").join(format!("ksem{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// What the README shows first has to work, and to say so in a form that a program can read.
 fn demo() -> Result<()> {
-    let output = cargo(&["run", "--release", "--quiet", "--", "demo", "--json"]).stderr(Stdio::inherit()).output()?;
+    let output = Command::new(ksem()?).args(["demo", "--json"]).stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "the demo ended with {}", output.status);
     let text = String::from_utf8(output.stdout).context("the demo's document")?;
     for expected in ["\"crashes\":[", "\"speed\":[", "\"promise_held\":true"] {
         ensure!(text.contains(expected), "the demo's document has no {expected}: {text}");
     }
-    ensure!(root().join("README.md").exists(), "README.md is missing");
     Ok(())
 }

@@ -31,9 +31,9 @@ const CONSUMER: &[(&str, &str)] = &[
     ("session.timeout.ms", "45000"),
 ];
 
-/// `murmur2_random` puts a key into the partition where the Java client would. librdkafka looks a
-/// lost group coordinator up again only when a connection comes or goes: short-lived idle
-/// connections bound how long offsets wait for that.
+/// `murmur2_random` puts a key into the partition where the Java client would. Without short-lived idle
+/// connections `rd_kafka_send_offsets_to_transaction` waits for a coordinator that is not one any more for as
+/// long as no connection changes (librdkafka issue 5511).
 const PRODUCER: &[(&str, &str)] = &[
     ("batch.num.messages", "100000"),
     ("batch.size", "1000000"),

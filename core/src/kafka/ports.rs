@@ -30,7 +30,7 @@ pub(crate) struct KafkaPorts {
 /// How long one request to the group's coordinator may take before it is asked again.
 const GROUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the transaction coordinator may take to initialise a producer.
-const INIT_TIMEOUT: Duration = Duration::from_secs(8);
+const INIT_TIMEOUT: Duration = Duration::from_secs(6);
 /// How long a cluster whose coordinators are moving is waited for at the start.
 const START_PATIENCE: Duration = Duration::from_mins(1);
 
