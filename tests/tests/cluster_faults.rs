@@ -29,6 +29,10 @@ fn a_run_survives_its_cluster() {
         let scene = Scene::new(&cluster, "faults", PARTITIONS);
         Story { scene, cluster: &cluster, random: &mut random }.tell();
     });
+    steps.step("a backlog in large transactions, a node is killed every ten seconds", || {
+        let scene = Scene::new(&cluster, "backlog", 4);
+        Story { scene, cluster: &cluster, random: &mut random }.work_off();
+    });
     steps.conclude();
 }
 
@@ -83,6 +87,40 @@ impl Story<'_> {
         assert!(steady.is_alive(), "it ended:\n{}", steady.stderr());
         steady.stop(Duration::from_secs(45));
         self.scene.assert_exactly_once(0..rounds() * records_a_round());
+    }
+
+    /// With ksem's own defaults for everything that decides how much is in flight.
+    fn work_off(mut self) {
+        let records = 500_000 * scale();
+        self.cluster.wait_until_ready().expect("three nodes");
+        self.scene.fill(0..records);
+        let settings = self.scene.settings(Guarantee::ExactlyOnce);
+        let mut steady = self.scene.run(&settings.clone().text("transactions.instance_id", "steady"), &[]);
+        let guest = settings.text("transactions.instance_id", "guest");
+        let (mut kills, mut visits) = (0, 0);
+        let mut visitor: Option<Run> = None;
+        wait_until("it works", CAUGHT_UP, || self.scene.committed() > 0);
+        while self.scene.committed() < records {
+            let killed = Instant::now();
+            let node = self.cluster.node((kills % 3) as usize);
+            node.kill().expect("killing a node");
+            kills += 1;
+            thread::sleep(Duration::from_secs(1) + self.random.millis(2000));
+            node.restart().expect("starting a node");
+            self.make_a_move(&mut visitor, &guest, &mut visits);
+            self.cluster.wait_until_ready().expect("three nodes");
+            assert!(steady.is_alive(), "it ended after {kills} kills:\n{}", steady.stderr());
+            assert!(kills < 30, "{} of {records} after {kills} kills:\n{}", self.scene.committed(), steady.stderr());
+            while killed.elapsed() < Duration::from_secs(10) && self.scene.committed() < records {
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
+        println!("       worked off within {kills} kills; another member was there {visits} times");
+        if let Some(visitor) = visitor {
+            visitor.stop(Duration::from_secs(45));
+        }
+        steady.stop(Duration::from_secs(45));
+        self.scene.assert_exactly_once(0..records);
     }
 
     /// The other member comes, or goes if it is there.

@@ -3,6 +3,7 @@
 
 use super::properties::{self, Scope};
 use super::{Config, KafkaProperties, OnLostOffsets};
+use crate::Guarantee;
 
 /// What a producer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,17 @@ pub enum Role<'a> {
         /// The `transactional.id`.
         id: &'a str,
     },
+}
+
+impl<'a> Role<'a> {
+    /// What a guarantee's producer is for; only `exactly_once` uses the id.
+    pub fn of(guarantee: Guarantee, transactional_id: &'a str) -> Self {
+        match guarantee {
+            Guarantee::AtMostOnce => Self::AtMostOnce,
+            Guarantee::AtLeastOnce => Self::AtLeastOnce,
+            Guarantee::ExactlyOnce => Self::Transactional { id: transactional_id },
+        }
+    }
 }
 
 /// Both kinds of client.

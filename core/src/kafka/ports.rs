@@ -58,11 +58,7 @@ impl KafkaPorts {
     fn open(&self, guarantee: Guarantee) -> Result<Producer, Failure> {
         let Shared { config, identity, .. } = &*self.shared;
         let id = identity.transactional_id(&config.group, self.lane);
-        let role = match guarantee {
-            Guarantee::AtMostOnce => Role::AtMostOnce,
-            Guarantee::AtLeastOnce => Role::AtLeastOnce,
-            Guarantee::ExactlyOnce => Role::Transactional { id: &id },
-        };
+        let role = Role::of(guarantee, &id);
         let permanent = |error| Failure::new(Fault::Permanent, error);
         let producer = Producer::open(&producer_properties(config, role)).map_err(permanent)?;
         if guarantee == Guarantee::ExactlyOnce {

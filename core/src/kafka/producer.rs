@@ -227,49 +227,29 @@ fn send(
     let (key, key_len) = raw(record.key);
     let (value, value_len) = raw(record.value);
     let partition = record.partition.unwrap_or(BY_KEY);
-    // SAFETY: the arguments follow their tags' types; key and value are copied in the call.
+    // SAFETY: the arguments follow their tags' types; key and value are copied in the call, and null
+    // headers are none.
     unsafe {
-        if headers.is_null() {
-            sys::rd_kafka_producev(
-                client.raw(),
-                V::RD_KAFKA_VTYPE_RKT as c_int,
-                topic,
-                V::RD_KAFKA_VTYPE_PARTITION as c_int,
-                partition,
-                V::RD_KAFKA_VTYPE_MSGFLAGS as c_int,
-                sys::RD_KAFKA_MSG_F_COPY as c_int,
-                V::RD_KAFKA_VTYPE_VALUE as c_int,
-                value,
-                value_len,
-                V::RD_KAFKA_VTYPE_KEY as c_int,
-                key,
-                key_len,
-                V::RD_KAFKA_VTYPE_TIMESTAMP as c_int,
-                record.timestamp.unwrap_or(0),
-                V::RD_KAFKA_VTYPE_END as c_int,
-            )
-        } else {
-            sys::rd_kafka_producev(
-                client.raw(),
-                V::RD_KAFKA_VTYPE_RKT as c_int,
-                topic,
-                V::RD_KAFKA_VTYPE_PARTITION as c_int,
-                partition,
-                V::RD_KAFKA_VTYPE_MSGFLAGS as c_int,
-                sys::RD_KAFKA_MSG_F_COPY as c_int,
-                V::RD_KAFKA_VTYPE_VALUE as c_int,
-                value,
-                value_len,
-                V::RD_KAFKA_VTYPE_KEY as c_int,
-                key,
-                key_len,
-                V::RD_KAFKA_VTYPE_TIMESTAMP as c_int,
-                record.timestamp.unwrap_or(0),
-                V::RD_KAFKA_VTYPE_HEADERS as c_int,
-                headers,
-                V::RD_KAFKA_VTYPE_END as c_int,
-            )
-        }
+        sys::rd_kafka_producev(
+            client.raw(),
+            V::RD_KAFKA_VTYPE_RKT as c_int,
+            topic,
+            V::RD_KAFKA_VTYPE_PARTITION as c_int,
+            partition,
+            V::RD_KAFKA_VTYPE_MSGFLAGS as c_int,
+            sys::RD_KAFKA_MSG_F_COPY as c_int,
+            V::RD_KAFKA_VTYPE_VALUE as c_int,
+            value,
+            value_len,
+            V::RD_KAFKA_VTYPE_KEY as c_int,
+            key,
+            key_len,
+            V::RD_KAFKA_VTYPE_TIMESTAMP as c_int,
+            record.timestamp.unwrap_or(0),
+            V::RD_KAFKA_VTYPE_HEADERS as c_int,
+            headers,
+            V::RD_KAFKA_VTYPE_END as c_int,
+        )
     }
 }
 

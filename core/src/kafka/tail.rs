@@ -1,5 +1,4 @@
-//! Both ends of a topic for a caller that runs no pipeline: a reader without a consumer group, and
-//! a transaction that is filled piece by piece.
+//! A reader without a consumer group.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,13 +12,9 @@ use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::config::Config;
-use crate::config::librdkafka::{Role, consumer_properties, producer_properties};
-use crate::discipline::Fault;
-use crate::engine::ports::Sent;
+use crate::config::librdkafka::consumer_properties;
 use crate::error::{Code, Error, Result};
 use crate::kafka::admin::{Admin, Watch, client};
-use crate::kafka::producer::Producer;
-use crate::output::Output;
 use crate::record::{Header, HeaderSource, Record};
 
 /// How long a partition's leader may take to say where the partition ends.
@@ -28,8 +23,6 @@ const ANSWER: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a cluster that was away may take to answer again.
 const BACK: Duration = Duration::from_secs(5);
-/// As long as a [`Publisher`](crate::Publisher) waits for the transaction coordinator.
-const INIT: Duration = Duration::from_secs(8);
 
 /// Which records of transactions a reader sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -257,113 +250,5 @@ impl HeaderSource for Named<'_> {
                 each((header.key, header.value));
             }
         }
-    }
-}
-
-/// Sends records in transactions that are filled piece by piece, for callers whose input is not
-/// Kafka and does not fit in memory.
-pub struct TransactionWriter {
-    config: Config,
-    id: String,
-    producer: Option<Producer>,
-    /// The open transaction: when it began, and how many records are in it.
-    open: Option<(Instant, u64)>,
-}
-
-impl TransactionWriter {
-    /// Connects, aborts what a predecessor with this `transactional_id` left open, and fences it.
-    ///
-    /// # Errors
-    /// `broker_unavailable`, `guarantee_unavailable`, `not_authorized`, `config_invalid`.
-    pub fn open(config: Config, transactional_id: impl Into<String>) -> Result<Self> {
-        let mut writer = Self { config, id: transactional_id.into(), producer: None, open: None };
-        writer.producer = Some(writer.connect()?);
-        Ok(writer)
-    }
-
-    fn connect(&self) -> Result<Producer> {
-        let producer = Producer::open(&producer_properties(&self.config, Role::Transactional { id: &self.id }))?;
-        producer.init_transactions(INIT).map_err(|failure| failure.error)?;
-        Ok(producer)
-    }
-
-    /// Sends everything and waits for the acknowledgements. Begins a transaction if none is open.
-    ///
-    /// # Errors
-    /// Whatever it is, the transaction is aborted: `delivery_failed`, `transaction_timed_out`,
-    /// `producer_fenced`; what the topics refuse.
-    pub fn send(&mut self, output: &Output) -> Result<()> {
-        if output.is_empty() {
-            return Ok(());
-        }
-        let mut producer = match self.producer.take() {
-            Some(producer) => producer,
-            None => self.connect()?,
-        };
-        let (since, records) = self.open.take().unwrap_or((Instant::now(), 0));
-        let ready = if records == 0 { producer.begin() } else { Ok(()) };
-        match ready.and_then(|()| producer.produce(None, output)) {
-            Ok(delivered) => {
-                self.open = Some((since, records + delivered.acknowledged));
-                self.producer = Some(producer);
-                Ok(())
-            }
-            Err(failure) => {
-                // If that fails too, the cluster aborts it when its time is over.
-                let _ = producer.abort();
-                Err(self.timed_out(since).unwrap_or(failure.error))
-            }
-        }
-    }
-
-    /// Kafka fences a producer whose transaction has timed out, just as it would for a successor.
-    fn timed_out(&self, since: Instant) -> Option<Error> {
-        let timeout_ms = self.config.transactions.timeout_ms;
-        (since.elapsed() >= Duration::from_millis(timeout_ms)).then(|| {
-            Error::new(
-                Code::TransactionTimedOut,
-                format!("the transaction was open for longer than `transactions.timeout_ms` = {timeout_ms}; end it sooner, or raise that"),
-            )
-        })
-    }
-
-    /// Commits the open transaction and returns how many records were in it.
-    ///
-    /// # Errors
-    /// `transaction_failed`, after which it is aborted; `commit_outcome_unknown`.
-    pub fn commit(&mut self) -> Result<u64> {
-        let Some((_, records)) = self.open.take() else { return Ok(0) };
-        let Some(producer) = self.producer.take() else { return Ok(0) };
-        match producer.commit() {
-            Ok(Sent::Once) => self.producer = Some(producer),
-            // A straggling request must not end the next transaction, and a new producer's is not touched by it.
-            Ok(Sent::Again) => {}
-            Err(failure) if failure.fault == Fault::Abortable => {
-                let _ = producer.abort();
-                return Err(failure.error);
-            }
-            Err(failure) => {
-                let error = Error::new(Code::CommitOutcomeUnknown, "the records may or may not have been committed");
-                return Err(error
-                    .with("records", records)
-                    .with("cause", failure.error.message())
-                    .caused_by(failure.error));
-            }
-        }
-        Ok(records)
-    }
-
-    /// Aborts the open transaction, and returns how many records were in it. Readers of committed
-    /// records never see them.
-    ///
-    /// # Errors
-    /// Where the cluster can't be told; it aborts by itself after `transactions.timeout_ms`.
-    pub fn abort(&mut self) -> Result<u64> {
-        let Some((_, records)) = self.open.take() else { return Ok(0) };
-        let Some(producer) = self.producer.take() else { return Ok(0) };
-        if producer.abort().map_err(|failure| failure.error)? == Sent::Once {
-            self.producer = Some(producer);
-        }
-        Ok(records)
     }
 }
