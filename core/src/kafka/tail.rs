@@ -104,8 +104,10 @@ impl Tail {
         for (name, value) in consumer_properties(config, None, 1) {
             properties.set(name, value);
         }
-        // librdkafka assigns nothing without the name of a group, although it is not used.
+        // librdkafka assigns nothing without the name of a group, although it is not used. Nothing rebalances here,
+        // so the end of a partition may be asked for.
         properties.set("group.id", "ksem-tail").set("isolation.level", options.isolation.name());
+        properties.set("enable.partition.eof", "true");
         // What a caller can act on becomes an error or a warning of ksem's own.
         properties.set_log_level(RDKafkaLogLevel::Critical);
         let consumer: BaseConsumer<Watch> = client(&properties, &Watch::default())?;
