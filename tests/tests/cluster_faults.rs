@@ -91,7 +91,7 @@ impl Story<'_> {
 
     /// With ksem's own defaults for everything that decides how much is in flight.
     fn work_off(mut self) {
-        let records = 500_000 * scale();
+        let records = 250_000 * scale();
         self.cluster.wait_until_ready().expect("three nodes");
         self.scene.fill(0..records);
         let settings = self.scene.settings(Guarantee::ExactlyOnce);
