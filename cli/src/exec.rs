@@ -26,6 +26,8 @@ pub(crate) struct Exec {
 
 /// Lanes are numbered from 0, and there are never more than this.
 const MOST_LANES: usize = 64;
+/// How long a child that closed its output may take to be gone.
+const A_MOMENT: Duration = Duration::from_millis(200);
 
 impl Exec {
     pub(crate) fn new(command: String, timeout: Duration) -> Self {
@@ -163,12 +165,17 @@ impl Worker {
 
     /// Ends the child with everything it started, and says how it had ended if it had.
     fn end(mut self) -> String {
-        let how = match self.child.try_wait() {
-            Ok(Some(status)) => match (status.code(), status.signal()) {
-                (Some(code), _) => format!(" (it exited with status {code})"),
-                (_, Some(signal)) => format!(" (it was ended by signal {signal})"),
-                _ => String::new(),
-            },
+        // Its pipes close a moment before it can be waited for.
+        let until = Instant::now() + A_MOMENT;
+        let status = loop {
+            match self.child.try_wait() {
+                Ok(None) if Instant::now() < until => thread::sleep(Duration::from_millis(5)),
+                ended => break ended.ok().flatten(),
+            }
+        };
+        let how = match status.map(|status| (status.code(), status.signal())) {
+            Some((Some(code), _)) => format!(" (it exited with status {code})"),
+            Some((_, Some(signal))) => format!(" (it was ended by signal {signal})"),
             _ => String::new(),
         };
         self.kill();
