@@ -83,19 +83,11 @@ impl Content {
 
     /// Returns the position to commit for each partition.
     pub(crate) fn offsets(&self) -> Vec<(TopicPartition, Position)> {
-        let mut offsets: Vec<(TopicPartition, Position)> = Vec::new();
-        for run in &self.runs {
-            match offsets.iter_mut().find(|(source, _)| *source == run.source) {
-                Some((_, position)) => *position = run.next,
-                None => offsets.push((run.source.clone(), run.next)),
-            }
-        }
-        offsets
+        offsets(&self.runs)
     }
 
-    /// Returns each run's partition, its assignment's epoch and the offset behind it.
-    pub(crate) fn ends(&self) -> impl Iterator<Item = (&TopicPartition, u64, i64)> {
-        self.runs.iter().map(|run| (&run.source, run.epoch, run.next.offset))
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Returns `topic[partition] first..=last` for each partition, for errors and logs.
@@ -110,6 +102,18 @@ impl Content {
         let texts = parts.iter().map(|(tp, first, next)| format!("{tp} {first}..={}", next - 1));
         texts.collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Returns the position behind the last run of each partition.
+pub(crate) fn offsets<'a>(runs: impl IntoIterator<Item = &'a Run>) -> Vec<(TopicPartition, Position)> {
+    let mut offsets: Vec<(TopicPartition, Position)> = Vec::new();
+    for run in runs {
+        match offsets.iter_mut().find(|(source, _)| *source == run.source) {
+            Some((_, position)) => *position = run.next,
+            None => offsets.push((run.source.clone(), run.next)),
+        }
+    }
+    offsets
 }
 
 /// Input records of one lane, in the order of their partitions.
@@ -142,6 +146,11 @@ impl Drop for Ticket {
 }
 
 impl Batch {
+    /// A batch that its lane keeps for itself.
+    pub(crate) fn lent(content: &Arc<Content>, lane: usize) -> Self {
+        Self { content: Arc::clone(content), ticket: Ticket { lane, home: None } }
+    }
+
     /// Returns how many records it has; never 0.
     pub fn len(&self) -> usize {
         self.content.len()
@@ -154,7 +163,7 @@ impl Batch {
 
     /// Returns the size of all keys and values in bytes.
     pub fn bytes(&self) -> usize {
-        self.content.bytes
+        self.content.bytes()
     }
 
     /// Returns the lane that it belongs to.

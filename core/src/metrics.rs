@@ -31,6 +31,7 @@ counters! {
     records_in "Input records of batches that took effect."
     records_out "Output records that were acknowledged in batches that took effect."
     batches "Batches that took effect."
+    commits "Transactions, or commits of offsets, that they were in."
     records_lost "At-most-once: input records whose offsets were committed and whose effect failed."
     batches_retried "Attempts that were not applied and made again."
     handler_failures "Attempts that the handler failed."

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::batch::Batch;
+use crate::batch::Content;
 use crate::record::Header;
 
 /// An output record with everything that Kafka lets a producer choose.
@@ -115,7 +115,7 @@ impl Output {
     /// Calls `each` with every record. `scratch` holds one record's headers at a time.
     pub(crate) fn try_for_each<E>(
         &self,
-        batch: Option<&Batch>,
+        batch: Option<&Content>,
         mut each: impl FnMut(View<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut scratch: Vec<Header<'_>> = Vec::new();

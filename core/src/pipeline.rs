@@ -73,6 +73,8 @@ impl Stopper {
 
 /// A lane for each partition is the most that can be used; more than this many add nothing.
 const MOST_LANES: usize = 4;
+/// So many units in flight keep a broker busy; where there are fewer lanes, each has several.
+const IN_FLIGHT: usize = 4;
 
 impl Pipeline {
     /// Opens a pipeline: checks the configuration and the topics, joins the group, and makes the
@@ -102,7 +104,8 @@ impl Pipeline {
         let shared = Arc::new(Shared::new(config, identity, inputs, lanes, Arc::clone(&bell), probe));
         let events: Arc<dyn GroupEvents> = Arc::clone(&shared) as _;
         let consumer = Consumer::open(&properties, lanes, start_from, Arc::downgrade(&events), bell)?;
-        let lanes: Vec<_> = (0..lanes).map(|id| Arc::new(Lane::new(id, Arc::clone(&shared)))).collect();
+        let depth = shared.config.transactions.in_flight.unwrap_or(IN_FLIGHT.div_ceil(lanes));
+        let lanes: Vec<_> = (0..lanes).map(|id| Arc::new(Lane::new(id, depth, Arc::clone(&shared)))).collect();
         // Before the subscription: the first batch would wait for the producers otherwise, and
         // what a predecessor left open holds its offsets back until they are initialised.
         thread::scope(|scope| {
@@ -204,36 +207,22 @@ impl Pipeline {
             Until::CaughtUp => Some(CaughtUp::at_the_start(&self.shared)?),
         };
         thread::scope(|scope| {
-            let work = |lane| self.work(lane, &handler);
-            let lanes: Vec<_> = self.lanes.iter().map(|lane| scope.spawn(move || work(lane))).collect();
+            let work = |lane: &Lane, slot| lane.work(slot, &handler).unwrap_or_else(|error| self.shared.fail(error));
+            let slots = self.lanes.iter().flat_map(|lane| (0..lane.depth()).map(move |slot| (lane, slot)));
+            let workers: Vec<_> = slots.map(|(lane, slot)| scope.spawn(move || work(lane, slot))).collect();
             while !self.shared.is_stopping() {
                 thread::sleep(Duration::from_millis(50));
                 if caught_up.as_mut().is_some_and(|target| target.is_reached(&self.shared)) {
                     self.shared.drain();
                 }
             }
-            for lane in lanes {
-                if lane.join().is_err() {
+            for worker in workers {
+                if worker.join().is_err() {
                     self.shared.fail(panicked());
                 }
             }
         });
         self.check()
-    }
-
-    fn work(&self, lane: &Arc<Lane>, handler: &(impl Fn(&Batch, &mut Output) -> HandlerResult + Sync)) {
-        while !self.shared.is_stopping() {
-            let batch = match lane.next(Duration::from_millis(200)) {
-                Ok(Some(batch)) => batch,
-                Ok(None) => continue,
-                Err(error) => return self.shared.fail(error),
-            };
-            if let Err(error) =
-                lane.process(batch, self.shared.config.guarantee, &mut |batch, output| handler(batch, output))
-            {
-                return self.shared.fail(error);
-            }
-        }
     }
 
     /// Asks the pipeline to end; [`run`](Self::run) returns when the batches in flight are done.
@@ -277,7 +266,7 @@ impl Pipeline {
         for lane in &self.lanes {
             // A batch that nobody will process must not hold up the group.
             if !lane.is_idle() {
-                self.shared.assignment.release(lane.id);
+                self.shared.assignment.release_lane(lane.id);
             }
         }
         self.leave.store(true, Ordering::SeqCst);
@@ -371,7 +360,7 @@ fn panicked() -> Error {
 struct Telling(Arc<dyn Fn(Guarantee, crate::discipline::Step) + Send + Sync>);
 
 impl Probe for Telling {
-    fn after(&self, guarantee: Guarantee, step: crate::discipline::Step, _: &Batch) {
+    fn after(&self, guarantee: Guarantee, step: crate::discipline::Step) {
         (self.0)(guarantee, step);
     }
 }

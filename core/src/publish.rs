@@ -48,7 +48,7 @@ impl Publisher {
         let Some(producer) = slot.as_mut() else { return Ok(0) };
         let result = match guarantee {
             Guarantee::ExactlyOnce => in_transaction(producer, output),
-            _ => producer.produce(None, output).map(|delivered| (delivered.acknowledged, Sent::Once)),
+            _ => producer.produce(output).map(|delivered| (delivered.acknowledged, Sent::Once)),
         };
         if !matches!(result, Ok((_, Sent::Once))) {
             // Whatever is still under way of the old producer, a new one is not touched by it.
@@ -69,7 +69,7 @@ fn connect(config: &Config, guarantee: Guarantee, transactional_id: &str) -> Res
 
 fn in_transaction(producer: &mut Producer, output: &Output) -> Result<(u64, Sent), Failure> {
     producer.begin()?;
-    let delivered = producer.produce(None, output)?;
+    let delivered = producer.produce(output)?;
     match producer.commit() {
         Ok(sent) => Ok((delivered.acknowledged, sent)),
         Err(mut failure) => {
@@ -121,7 +121,7 @@ impl TransactionWriter {
         };
         let (since, records) = self.open.take().unwrap_or((Instant::now(), 0));
         let ready = if records == 0 { producer.begin() } else { Ok(()) };
-        match ready.and_then(|()| producer.produce(None, output)) {
+        match ready.and_then(|()| producer.produce(output)) {
             Ok(delivered) => {
                 self.open = Some((since, records + delivered.acknowledged));
                 self.producer = Some(producer);

@@ -1,5 +1,6 @@
 //! Topics, a group and processes of one test.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -154,6 +155,27 @@ impl<'a> Scene<'a> {
     pub fn assert_exactly_once(&self, expected: std::ops::Range<u64>) {
         for audit in self.audits(expected) {
             audit.assert_exactly_once();
+        }
+    }
+
+    /// Fails unless the records of each input partition are in their order in every output partition.
+    ///
+    /// # Panics
+    /// Then.
+    #[track_caller]
+    pub fn assert_in_order(&self) {
+        for topic in self.outputs() {
+            let mut last: HashMap<(i32, u64), u64> = HashMap::new();
+            let visit = |record: reader::ReadRecord| {
+                let Some(id) = record.value.as_deref().and_then(load::value_id) else { return };
+                // The input's partition is chosen by the id.
+                let before = last.insert((record.partition, id % u64::from(self.partitions)), id);
+                let place = (&topic, record.partition, record.offset);
+                assert!(before.is_none_or(|before| before < id), "{id} comes behind {before:?} at {place:?}");
+            };
+            let bootstrap = self.cluster.direct_bootstrap();
+            reader::visit_topic(bootstrap, &topic, Isolation::ReadCommitted, reader::DEADLINE, visit)
+                .expect("reading an output");
         }
     }
 

@@ -30,6 +30,11 @@ impl Settings {
         self
     }
 
+    /// Lets the handler get so many records at once, and commits them alone.
+    pub fn batches_of(self, records: u64) -> Self {
+        self.set("batch.max_records", records).set("commit.max_records", records)
+    }
+
     /// Sets a field to a string.
     pub fn text(self, field: &str, value: impl Display) -> Self {
         let value = value.to_string().replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");

@@ -44,7 +44,7 @@ struct Story<'a> {
 
 impl Story<'_> {
     fn tell(mut self) {
-        let settings = self.scene.settings(Guarantee::ExactlyOnce).set("batch.max_records", 100);
+        let settings = self.scene.settings(Guarantee::ExactlyOnce).batches_of(100);
         let settings = settings.kafka("session.timeout.ms", 10_000).kafka("heartbeat.interval.ms", 500);
         let mut steady = self.scene.run(&settings.clone().text("transactions.instance_id", "steady"), &[]);
         let guest = settings.text("transactions.instance_id", "guest");

@@ -84,7 +84,7 @@ fn one_liner(cluster: &Cluster) {
          value=r[\"value\"].upper())), flush=t is r) for r in map(json.loads, sys.stdin) \
          for t in ([r] if \"end\" in r else [\"{a}\", \"{b}\"])]'"
     );
-    let settings = scene.settings(Guarantee::ExactlyOnce).no_routes().set("batch.max_records", 2000);
+    let settings = scene.settings(Guarantee::ExactlyOnce).no_routes().batches_of(2000);
     scene.run(&settings, &["--until-caught-up", "--exec", &line]).wait(PATIENCE).assert(0, &[]);
     scene.assert_exactly_once(0..records);
     let written = reader::read_topic(cluster.bootstrap(), &a, Isolation::ReadCommitted).expect("the output");
@@ -105,7 +105,7 @@ fn children_die(cluster: &Cluster) {
     let [a, b] = scene.outputs();
     let script = scene.file("handler.py", HANDLER);
     let command = format!("exec python3 {script} killed -1 {} {a} {b}", folder.display());
-    let settings = scene.settings(Guarantee::ExactlyOnce).no_routes().set("batch.max_records", 500);
+    let settings = scene.settings(Guarantee::ExactlyOnce).no_routes().batches_of(500);
     let settings = settings.set("retry.backoff_ms", 10);
     let ended = scene.run(&settings, &["--until-caught-up", "--exec", &command]).wait(PATIENCE);
     ended.assert(0, &[]);
@@ -123,7 +123,7 @@ fn gives_up(cluster: &Cluster, guarantee: Guarantee, mode: &str, told: &str, poi
     let [a, b] = scene.outputs();
     let script = scene.file("handler.py", HANDLER);
     let command = format!("exec python3 {script} {mode} {poison} {} {a} {b}", scene.folder().display());
-    let settings = scene.settings(guarantee).no_routes().set("batch.max_records", 100);
+    let settings = scene.settings(guarantee).no_routes().batches_of(100);
     let settings = settings.set("retry.max_attempts", ATTEMPTS).set("retry.backoff_ms", 20);
     let settings = settings.set("exec.timeout_ms", if mode == "sleeps" { 500 } else { 10_000 });
     let ended = scene.run(&settings, &["--exec", &command]).wait(PATIENCE);

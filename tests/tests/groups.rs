@@ -77,7 +77,7 @@ impl Drop for StopOnDrop<'_> {
 fn come_and_go(cluster: &Cluster, strategy: &str, guarantee: Guarantee) {
     let visits = 3 * scale();
     let scene = Scene::new(cluster, &format!("{strategy}-{guarantee}"), 6);
-    let settings = scene.settings(guarantee).set("batch.max_records", 50).text("rebalance.strategy", strategy);
+    let settings = scene.settings(guarantee).batches_of(50).text("rebalance.strategy", strategy);
     // How soon members learn of a rebalance.
     let settings = settings.kafka("heartbeat.interval.ms", 300);
     let outputs = scene.outputs();

@@ -65,7 +65,7 @@ fn killed<'a>(
 ) -> Scene<'a> {
     let scene = Scene::new(cluster, name, PARTITIONS);
     scene.fill(0..records());
-    let mut settings: Settings = scene.settings(guarantee).set("batch.max_records", MAX_RECORDS);
+    let mut settings: Settings = scene.settings(guarantee).batches_of(MAX_RECORDS);
     if let Some(instance) = instance {
         settings = settings.text("transactions.instance_id", instance);
     }

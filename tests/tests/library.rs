@@ -73,7 +73,7 @@ fn poll_and_process(cluster: &Cluster, guarantee: Guarantee) {
     const RECORDS: usize = 5000;
     let scene = Scene::new(cluster, &format!("poll-{guarantee}"), 4);
     scene.fill(0..RECORDS as u64);
-    let pipeline = open(&scene.settings(guarantee).set("batch.max_records", 300));
+    let pipeline = open(&scene.settings(guarantee).batches_of(300));
     let mut seen = 0;
     while seen < RECORDS {
         let batch = next(&pipeline);
@@ -129,7 +129,7 @@ fn fails_first(cluster: &Cluster, guarantee: Guarantee) {
 fn attempt_commits(cluster: &Cluster, guarantee: Guarantee) {
     let scene = Scene::new(cluster, &format!("commits-{guarantee}"), 1);
     scene.fill(0..100);
-    let pipeline = open(&scene.settings(guarantee).set("batch.max_records", 40));
+    let pipeline = open(&scene.settings(guarantee).batches_of(40));
     let mut seen = 0;
     while seen < 100 {
         let mut attempt = pipeline.begin(next(&pipeline), guarantee).expect("beginning");
@@ -351,7 +351,7 @@ fn publish(cluster: &Cluster) {
 fn mixed_guarantees(cluster: &Cluster) {
     let scene = Scene::new(cluster, "mixed", 2);
     scene.fill(0..3000);
-    let pipeline = open(&scene.settings(Guarantee::AtLeastOnce).set("batch.max_records", 100));
+    let pipeline = open(&scene.settings(Guarantee::AtLeastOnce).batches_of(100));
     let (mut seen, mut guarantees) = (0, Guarantee::ALL.into_iter().cycle());
     while seen < 3000 {
         let guarantee = guarantees.next().unwrap_or_default();
@@ -471,7 +471,7 @@ fn lag_becomes_zero(cluster: &Cluster) {
 fn stops_at_work(cluster: &Cluster) {
     let scene = Scene::new(cluster, "stop", 2);
     scene.fill(0..20_000);
-    let settings = scene.settings(Guarantee::ExactlyOnce).set("batch.max_records", 100);
+    let settings = scene.settings(Guarantee::ExactlyOnce).batches_of(100);
     let pipeline = open(&settings);
     let stopper = pipeline.stopper();
     let handler = copy(&scene);

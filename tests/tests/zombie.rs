@@ -118,7 +118,7 @@ impl<'a> Case<'a> {
     fn settings(&self, instance: &str) -> Settings {
         let settings = self.scene.settings(Guarantee::ExactlyOnce);
         settings
-            .set("batch.max_records", 500)
+            .batches_of(500)
             .set("transactions.timeout_ms", TRANSACTION_MS)
             .text("transactions.instance_id", instance)
             .kafka("session.timeout.ms", SESSION_MS)
@@ -145,7 +145,7 @@ impl<'a> Case<'a> {
             Freeze::After(step) => {
                 let worker = Path::new(env!("CARGO_BIN_EXE_ksem-test-worker"));
                 // The third time: it has committed before.
-                let run = self.scene.run_program(worker, &settings.set("transactions.lanes", 1), &[step, "3"]);
+                let run = self.scene.run_program(worker, &settings.set("transactions.lanes", 1), &["freeze", step, "3"]);
                 run.wait_until_paused(PATIENCE);
                 run
             }
@@ -174,7 +174,7 @@ fn beside_its_successor(case: &Case<'_>) {
     let before = case.scene.committed();
     thread::sleep(LONG);
     // Small batches and one lane, so that it is still at work when the zombie wakes.
-    let slow = case.settings("one").set("batch.max_records", 10).set("transactions.lanes", 1);
+    let slow = case.settings("one").batches_of(10).set("transactions.lanes", 1);
     let mut successor = case.scene.run(&slow, &[]);
     wait_until("the successor works", PATIENCE, || case.scene.committed() > before);
     case.resume(&zombie);
@@ -205,7 +205,7 @@ fn another_instance(case: &Case<'_>) {
     let mut zombie = case.frozen("one");
     let before = case.scene.committed();
     thread::sleep(LONG);
-    let slow = case.settings("two").set("batch.max_records", 100).set("transactions.lanes", 1);
+    let slow = case.settings("two").batches_of(100).set("transactions.lanes", 1);
     let mut successor = case.scene.run(&slow, &[]);
     wait_until("the successor works", PATIENCE, || case.scene.committed() > before);
     case.resume(&zombie);

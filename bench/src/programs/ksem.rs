@@ -20,6 +20,7 @@ pub(super) fn run(job: &Job, lanes: Option<usize>, kafka: &[(String, String)]) -
         config.kafka.set(name, value);
     }
     config.batch.max_records = job.contestant.batch;
+    config.commit.max_records = job.contestant.batch;
     config.transactions.lanes = lanes;
     // Given, so that nothing is left in the user's state folder.
     config.transactions.instance_id = Some("bench".to_owned());

@@ -30,9 +30,12 @@ const HOUR_MS: u64 = 3_600_000;
 pub(super) const BATCH_MAX_RECORDS: Limit = limit(1, 1_000_000);
 pub(super) const BATCH_MAX_BYTES: Limit = limit(1024, 1 << 30);
 pub(super) const BATCH_LINGER_MS: Limit = limit(0, 60_000);
+pub(super) const COMMIT_INTERVAL_MS: Limit = limit(0, 60_000);
+pub(super) const COMMIT_TARGET_LATENCY_MS: Limit = limit(1, 60_000);
 /// The upper end is the broker's default `transaction.max.timeout.ms`.
 pub(super) const TRANSACTIONS_TIMEOUT_MS: Limit = limit(1000, 900_000);
 pub(super) const TRANSACTIONS_LANES: Limit = limit(1, 64);
+pub(super) const TRANSACTIONS_IN_FLIGHT: Limit = limit(1, 16);
 pub(super) const AT_MOST_ONCE_ACKS: Limit = limit(0, 1);
 pub(super) const RETRY_MAX_ATTEMPTS: Limit = limit(1, 1_000_000);
 pub(super) const RETRY_BACKOFF_MS: Limit = limit(0, HOUR_MS);

@@ -27,7 +27,7 @@ pub use choices::{Acks, OnLostOffsets, StartFrom, Strategy};
 pub use kafka::{KafkaProperties, shown};
 pub use problem::{ConfigError, Problem, ProblemKind};
 pub use sections::{
-    AtMostOnceConfig, BatchConfig, ExecConfig, FetchConfig, RebalanceConfig, RetryConfig, Route, SecurityConfig,
+    AtMostOnceConfig, BatchConfig, CommitConfig, ExecConfig, FetchConfig, RebalanceConfig, RetryConfig, Route, SecurityConfig,
     ShutdownConfig, TransactionsConfig,
 };
 
@@ -67,8 +67,10 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `[kafka]`: librdkafka properties that pass through.
     pub kafka: KafkaProperties,
-    /// `[batch]`: when a batch closes.
+    /// `[batch]`: what the handler gets at once.
     pub batch: BatchConfig,
+    /// `[commit]`: what is committed together.
+    pub commit: CommitConfig,
     /// `[transactions]`: Kafka transactions.
     pub transactions: TransactionsConfig,
     /// `[at_most_once]`: what only at-most-once uses.
@@ -98,9 +100,14 @@ const FIELDS: &[&str] = &[
     "batch.max_records",
     "batch.max_bytes",
     "batch.linger_ms",
+    "commit.max_records",
+    "commit.max_bytes",
+    "commit.commit_interval_ms",
+    "commit.target_latency_ms",
     "transactions.instance_id",
     "transactions.timeout_ms",
     "transactions.lanes",
+    "transactions.in_flight",
     "transactions.state_dir",
     "at_most_once.acks",
     "retry.max_attempts",

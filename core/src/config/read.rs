@@ -63,11 +63,19 @@ fn processing(root: &mut Section<'_>, config: &mut Config) {
         set(&mut batch.max_bytes, section.integer("max_bytes", limits::BATCH_MAX_BYTES));
         set(&mut batch.linger_ms, section.integer("linger_ms", limits::BATCH_LINGER_MS));
     });
+    root.section("commit", |section| {
+        let commit = &mut config.commit;
+        set(&mut commit.max_records, section.integer("max_records", limits::BATCH_MAX_RECORDS));
+        set(&mut commit.max_bytes, section.integer("max_bytes", limits::BATCH_MAX_BYTES));
+        set(&mut commit.commit_interval_ms, section.integer("commit_interval_ms", limits::COMMIT_INTERVAL_MS));
+        commit.target_latency_ms = section.integer("target_latency_ms", limits::COMMIT_TARGET_LATENCY_MS);
+    });
     root.section("transactions", |section| {
         let transactions = &mut config.transactions;
         transactions.instance_id = section.text("instance_id");
         set(&mut transactions.timeout_ms, section.integer("timeout_ms", limits::TRANSACTIONS_TIMEOUT_MS));
         transactions.lanes = section.integer("lanes", limits::TRANSACTIONS_LANES);
+        transactions.in_flight = section.integer("in_flight", limits::TRANSACTIONS_IN_FLIGHT);
         transactions.state_dir = section.text("state_dir").map(PathBuf::from);
     });
     root.section("at_most_once", |section| {

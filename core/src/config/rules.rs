@@ -117,9 +117,18 @@ impl Rules<'_> {
         self.range("batch.max_records", config.batch.max_records as u64, limits::BATCH_MAX_RECORDS);
         self.range("batch.max_bytes", config.batch.max_bytes as u64, limits::BATCH_MAX_BYTES);
         self.range("batch.linger_ms", config.batch.linger_ms, limits::BATCH_LINGER_MS);
+        self.range("commit.max_records", config.commit.max_records as u64, limits::BATCH_MAX_RECORDS);
+        self.range("commit.max_bytes", config.commit.max_bytes as u64, limits::BATCH_MAX_BYTES);
+        self.range("commit.commit_interval_ms", config.commit.commit_interval_ms, limits::COMMIT_INTERVAL_MS);
+        if let Some(target) = config.commit.target_latency_ms {
+            self.range("commit.target_latency_ms", target, limits::COMMIT_TARGET_LATENCY_MS);
+        }
         self.range("transactions.timeout_ms", config.transactions.timeout_ms, limits::TRANSACTIONS_TIMEOUT_MS);
         if let Some(lanes) = config.transactions.lanes {
             self.range("transactions.lanes", lanes as u64, limits::TRANSACTIONS_LANES);
+        }
+        if let Some(in_flight) = config.transactions.in_flight {
+            self.range("transactions.in_flight", in_flight as u64, limits::TRANSACTIONS_IN_FLIGHT);
         }
         self.range("retry.max_attempts", config.retry.max_attempts.into(), limits::RETRY_MAX_ATTEMPTS);
         self.range("retry.backoff_ms", config.retry.backoff_ms, limits::RETRY_BACKOFF_MS);
@@ -137,7 +146,7 @@ impl Rules<'_> {
     }
 
     fn times(&self) {
-        let Config { batch, transactions, retry, fetch, .. } = self.config;
+        let Config { batch, commit, transactions, retry, fetch, .. } = self.config;
         self.order(
             ("retry.backoff_ms", retry.backoff_ms),
             ("retry.max_backoff_ms", retry.max_backoff_ms),
@@ -145,6 +154,11 @@ impl Rules<'_> {
         );
         self.order(
             ("batch.linger_ms", batch.linger_ms),
+            ("transactions.timeout_ms", transactions.timeout_ms),
+            Order::Below,
+        );
+        self.order(
+            ("commit.commit_interval_ms", commit.commit_interval_ms),
             ("transactions.timeout_ms", transactions.timeout_ms),
             Order::Below,
         );

@@ -14,7 +14,7 @@ pub struct Route {
     pub to: Vec<String>,
 }
 
-/// When a batch closes: `[batch]`.
+/// What the handler gets at once: `[batch]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchConfig {
     /// Most records in a batch.
@@ -31,6 +31,27 @@ impl Default for BatchConfig {
     }
 }
 
+/// What is committed together: `[commit]`. While there is a backlog, several batches share a transaction
+/// (or, under the other guarantees, a commit of offsets); where nothing more is there, it ends at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitConfig {
+    /// Most records in a commit.
+    pub max_records: usize,
+    /// Most bytes of keys and values in a commit. One larger batch is still committed at once.
+    pub max_bytes: usize,
+    /// How long a commit may grow.
+    pub commit_interval_ms: u64,
+    /// The time from fetch to commit that nearly every record should stay below. It replaces
+    /// `batch.linger_ms` by what commits leave of it, and bounds the interval.
+    pub target_latency_ms: Option<u64>,
+}
+
+impl Default for CommitConfig {
+    fn default() -> Self {
+        Self { max_records: 10_000, max_bytes: 16 << 20, commit_interval_ms: 100, target_latency_ms: None }
+    }
+}
+
 /// Kafka transactions: `[transactions]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransactionsConfig {
@@ -41,13 +62,15 @@ pub struct TransactionsConfig {
     pub timeout_ms: u64,
     /// How many batches of different partitions may be processed at once; `None` chooses by processors.
     pub lanes: Option<usize>,
+    /// How many commits of one lane may be in flight, in order; `None` makes it four of all lanes.
+    pub in_flight: Option<usize>,
     /// Where a made-up instance id is kept; `None` is the user's state folder.
     pub state_dir: Option<PathBuf>,
 }
 
 impl Default for TransactionsConfig {
     fn default() -> Self {
-        Self { instance_id: None, timeout_ms: 60_000, lanes: None, state_dir: None }
+        Self { instance_id: None, timeout_ms: 60_000, lanes: None, in_flight: None, state_dir: None }
     }
 }
 

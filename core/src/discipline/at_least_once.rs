@@ -9,6 +9,8 @@
 
 use super::{CrashEffect, CrashPoint, Discipline, Fault, Next, Outcome, Signal, Step};
 
+pub(super) const PATH: &[Step] = &[Step::Handle, Step::Produce, Step::CommitOffsets];
+
 pub(super) const CRASH_POINTS: &[CrashPoint] = &[
     CrashPoint { after: Step::Handle, name: "after_handle", effect: CrashEffect::None },
     CrashPoint { after: Step::Produce, name: "after_produce", effect: CrashEffect::Repeated },
@@ -18,10 +20,6 @@ pub(super) const CRASH_POINTS: &[CrashPoint] = &[
 pub(super) struct AtLeastOnce;
 
 impl Discipline for AtLeastOnce {
-    fn start(&self) -> Step {
-        Step::Handle
-    }
-
     fn next(&mut self, step: Step, signal: Signal) -> Next {
         use Next::{Do, Finish};
         match (step, signal) {
@@ -30,11 +28,16 @@ impl Discipline for AtLeastOnce {
             (Step::CommitOffsets, Signal::Done) => Finish(Outcome::Applied),
             (Step::Handle, Signal::Failed(Fault::Handler)) => Finish(Outcome::HandlerFailed),
             // An idempotent producer has no successor: fenced means that the broker forgot it.
-            (Step::Produce, Signal::Failed(Fault::Fatal | Fault::Fenced))
+            (Step::Handle | Step::Produce, Signal::Failed(Fault::Fatal | Fault::Fenced))
             | (Step::RebuildProducer, Signal::Failed(Fault::Transient | Fault::Unknown | Fault::Fatal)) => {
                 Do(Step::RebuildProducer)
             }
-            (Step::Produce, Signal::Failed(Fault::Transient | Fault::Abortable | Fault::Unknown))
+            (
+                Step::Handle | Step::Produce,
+                Signal::Failed(Fault::Transient | Fault::Abortable | Fault::Unknown),
+            )
+            // What was produced in front of it comes again, so it does too: the order is kept.
+            | (Step::CommitOffsets, Signal::Failed(Fault::Abortable))
             | (Step::RebuildProducer, Signal::Done) => Finish(Outcome::Retry),
             // Everything is acknowledged: only the commit is repeated, not the work.
             (Step::CommitOffsets, Signal::Failed(Fault::Transient | Fault::Unknown)) => Do(Step::CommitOffsets),

@@ -9,6 +9,8 @@
 
 use super::{CrashEffect, CrashPoint, Discipline, Fault, Next, Outcome, Signal, Step};
 
+pub(super) const PATH: &[Step] = &[Step::CommitOffsets, Step::Handle, Step::Produce];
+
 pub(super) const CRASH_POINTS: &[CrashPoint] = &[
     CrashPoint { after: Step::CommitOffsets, name: "after_commit_offsets", effect: CrashEffect::Lost },
     CrashPoint { after: Step::Handle, name: "after_handle", effect: CrashEffect::Lost },
@@ -18,10 +20,6 @@ pub(super) const CRASH_POINTS: &[CrashPoint] = &[
 pub(super) struct AtMostOnce;
 
 impl Discipline for AtMostOnce {
-    fn start(&self) -> Step {
-        Step::CommitOffsets
-    }
-
     fn next(&mut self, step: Step, signal: Signal) -> Next {
         use Next::{Do, Finish};
         match (step, signal) {

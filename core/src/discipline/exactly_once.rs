@@ -10,6 +10,9 @@
 
 use super::{CrashEffect, CrashPoint, Discipline, Fault, Landed, Next, Outcome, Signal, Step};
 
+pub(super) const PATH: &[Step] =
+    &[Step::BeginTransaction, Step::Handle, Step::Produce, Step::SendOffsets, Step::CommitTransaction];
+
 pub(super) const CRASH_POINTS: &[CrashPoint] = &[
     CrashPoint { after: Step::BeginTransaction, name: "after_begin", effect: CrashEffect::None },
     CrashPoint { after: Step::Handle, name: "after_handle", effect: CrashEffect::None },
@@ -65,10 +68,6 @@ impl ExactlyOnce {
 }
 
 impl Discipline for ExactlyOnce {
-    fn start(&self) -> Step {
-        Step::BeginTransaction
-    }
-
     fn next(&mut self, step: Step, signal: Signal) -> Next {
         use Next::{Do, Finish};
         match (step, signal) {

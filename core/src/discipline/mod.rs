@@ -17,7 +17,8 @@ pub enum Step {
     CommitOffsets,
     /// Begin a transaction.
     BeginTransaction,
-    /// Run the handler on the batch.
+    /// Run the handler on the batch. Where several batches are committed together, on each of them,
+    /// and what it sent for one is handed to the producer before the next.
     Handle,
     /// Produce the outputs and wait for every delivery report.
     Produce,
@@ -108,10 +109,17 @@ pub enum Outcome {
 
 /// One attempt at one batch.
 pub trait Discipline {
-    /// Returns the first step.
-    fn start(&self) -> Step;
     /// Returns what to do after `step` ended with `signal`.
     fn next(&mut self, step: Step, signal: Signal) -> Next;
+}
+
+/// Returns the guarantee's steps where nothing fails.
+pub fn path(guarantee: Guarantee) -> &'static [Step] {
+    match guarantee {
+        Guarantee::AtMostOnce => at_most_once::PATH,
+        Guarantee::AtLeastOnce => at_least_once::PATH,
+        Guarantee::ExactlyOnce => exactly_once::PATH,
+    }
 }
 
 /// Returns a fresh machine for the guarantee.

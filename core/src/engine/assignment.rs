@@ -14,6 +14,7 @@ use crate::record::TopicPartition;
 
 /// Shared by the consumer thread, which changes it, and the lanes, which ask it.
 pub(crate) struct Assignment<M> {
+    lanes: usize,
     owned: RwLock<Owned<M>>,
     busy: Mutex<Busy>,
     finished: Condvar,
@@ -33,11 +34,15 @@ pub(crate) struct Ownership {
     pub(crate) epoch: u64,
 }
 
-/// The batch that each lane holds, and the partitions that are about to be revoked.
+/// The partitions that each unit in flight holds, and those that are about to be revoked.
+#[derive(Default)]
 struct Busy {
-    lanes: Vec<Option<Vec<TopicPartition>>>,
+    held: HashMap<UnitId, Vec<TopicPartition>>,
     leaving: Vec<TopicPartition>,
 }
+
+/// A unit in flight: its lane, and its number there.
+pub(crate) type UnitId = (usize, u64);
 
 /// While it is held, no partition can be revoked.
 pub(crate) struct Gate<'a, M> {
@@ -47,8 +52,9 @@ pub(crate) struct Gate<'a, M> {
 impl<M> Assignment<M> {
     pub(crate) fn new(lanes: usize) -> Self {
         Self {
+            lanes,
             owned: RwLock::new(Owned { partitions: HashMap::new(), next_epoch: 1, metadata: None }),
-            busy: Mutex::new(Busy { lanes: vec![None; lanes], leaving: Vec::new() }),
+            busy: Mutex::default(),
             finished: Condvar::new(),
         }
     }
@@ -56,14 +62,13 @@ impl<M> Assignment<M> {
     /// Gives each new partition to the lane with the fewest, and a new epoch. Partitions that
     /// stayed keep both.
     pub(crate) fn assign(&self, partitions: &[TopicPartition]) -> Vec<Ownership> {
-        let lanes = self.busy.lock().lanes.len();
         let mut owned = self.owned.write();
-        let mut load = vec![0_usize; lanes];
+        let mut load = vec![0_usize; self.lanes];
         for ownership in owned.partitions.values() {
             load[ownership.lane] += 1;
         }
         let give = |source: &TopicPartition| {
-            let lane = (0..lanes).min_by_key(|lane| load[*lane]).unwrap_or(0);
+            let lane = (0..self.lanes).min_by_key(|lane| load[*lane]).unwrap_or(0);
             load[lane] += 1;
             let ownership = Ownership { lane, epoch: owned.next_epoch };
             owned.next_epoch += 1;
@@ -84,7 +89,7 @@ impl<M> Assignment<M> {
         let until = Instant::now() + deadline;
         let mut busy = self.busy.lock();
         busy.leaving = partitions.to_vec();
-        while !lost && busy.lanes.iter().flatten().flatten().any(|source| partitions.contains(source)) {
+        while !lost && busy.held.values().flatten().any(|source| partitions.contains(source)) {
             if self.finished.wait_until(&mut busy, until).timed_out() {
                 tracing::warn!(?partitions, "batches in flight did not finish before the partitions were revoked");
                 break;
@@ -100,22 +105,31 @@ impl<M> Assignment<M> {
         self.busy.lock().leaving.clear();
     }
 
-    /// Notes that a lane works on a batch. Returns false, and notes nothing, while one of its
+    /// Notes that a unit works on a batch, too. Returns false, and notes nothing, while one of its
     /// partitions is about to be revoked.
-    pub(crate) fn try_hold(&self, lane: usize, content: &Content) -> bool {
+    pub(crate) fn try_hold(&self, unit: UnitId, content: &Content) -> bool {
         let mut busy = self.busy.lock();
         if content.runs().iter().any(|run| busy.leaving.contains(&run.source)) {
             return false;
         }
-        let mut sources: Vec<_> = content.runs().iter().map(|run| run.source.clone()).collect();
-        sources.dedup();
-        busy.lanes[lane] = Some(sources);
+        let held = busy.held.entry(unit).or_default();
+        for run in content.runs() {
+            if !held.contains(&run.source) {
+                held.push(run.source.clone());
+            }
+        }
         true
     }
 
+    /// Notes that a unit works on nothing any more.
+    pub(crate) fn release(&self, unit: UnitId) {
+        self.busy.lock().held.remove(&unit);
+        self.finished.notify_all();
+    }
+
     /// Notes that a lane works on nothing any more.
-    pub(crate) fn release(&self, lane: usize) {
-        self.busy.lock().lanes[lane] = None;
+    pub(crate) fn release_lane(&self, lane: usize) {
+        self.busy.lock().held.retain(|(other, _), _| *other != lane);
         self.finished.notify_all();
     }
 
@@ -141,9 +155,9 @@ impl<M> Gate<'_, M> {
         of_lane.map(|(source, ownership)| (source.clone(), ownership.epoch))
     }
 
-    /// Returns whether every record of the batch is still this member's.
-    pub(crate) fn covers(&self, content: &Content) -> bool {
-        content.runs().iter().all(|run| self.current(run))
+    /// Returns whether every record is still this member's.
+    pub(crate) fn covers<'r>(&self, runs: impl IntoIterator<Item = &'r Run>) -> bool {
+        runs.into_iter().all(|run| self.current(run))
     }
 
     pub(crate) fn metadata(&self) -> Option<Arc<M>> {

@@ -20,12 +20,7 @@ pub(crate) struct Collector {
     /// Under which epoch which offset comes next. A pause during an incremental rebalance may make
     /// librdkafka fetch anew what was taken from it at that moment.
     next: HashMap<TopicPartition, (u64, i64)>,
-    /// When the positions were looked at last.
-    looked: Option<Instant>,
 }
-
-/// The time between two looks at the positions of an idle lane.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// A batch that is being filled.
 struct Filling {
@@ -40,13 +35,13 @@ struct Filling {
 
 impl Collector {
     pub(crate) fn new(lane: usize) -> Self {
-        Self { lane, fetched: Vec::new(), next: HashMap::new(), looked: None }
+        Self { lane, fetched: Vec::new(), next: HashMap::new() }
     }
 
     /// Returns a batch, or `None` if nothing came in time.
-    pub(crate) fn collect(&mut self, shared: &Shared, timeout: Duration) -> Result<Option<Content>> {
+    pub(crate) fn collect(&mut self, shared: &Shared, limits: Limits, timeout: Duration) -> Result<Option<Content>> {
         let until = Instant::now() + timeout;
-        let mut filling = Filling::new(shared);
+        let mut filling = Filling::new(limits);
         while !(shared.is_stopping() && filling.messages.is_empty()) {
             let seen = shared.bell.count();
             let room = filling.batcher.room();
@@ -101,25 +96,10 @@ impl Collector {
             None => Ok(()),
         }
     }
-
-    /// Returns whether it is time to look at the positions again.
-    pub(crate) fn may_look(&mut self) -> bool {
-        let due = self.looked.is_none_or(|then| then.elapsed() >= LOOK);
-        if due {
-            self.looked = Some(Instant::now());
-        }
-        due
-    }
 }
 
 impl Filling {
-    fn new(shared: &Shared) -> Self {
-        let batch = &shared.config.batch;
-        let limits = Limits {
-            records: batch.max_records,
-            bytes: batch.max_bytes,
-            linger: Duration::from_millis(batch.linger_ms),
-        };
+    fn new(limits: Limits) -> Self {
         Self {
             batcher: Batcher::new(limits),
             messages: Vec::new(),

@@ -1,15 +1,19 @@
-//! A lane: some of the partitions, their records in order, and one batch at a time.
+//! A lane: some of the partitions, their records in order, and the units of them in flight.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::Guarantee;
 use crate::batch::{Batch, Content, Home, Ticket};
+use crate::engine::batcher::Limits;
 use crate::engine::collect::Collector;
+use crate::engine::order::{Order, Turn};
+use crate::engine::pace::Pace;
 use crate::engine::shared::Shared;
+use crate::engine::unit::Unit;
 use crate::error::{self, Code, Error, Result};
 use crate::kafka::ports::KafkaPorts;
 use crate::output::Output;
@@ -21,61 +25,108 @@ pub type HandlerResult = std::result::Result<(), Box<dyn std::error::Error + Sen
 pub(crate) struct Lane {
     pub(crate) id: usize,
     pub(super) shared: Arc<Shared>,
+    pub(super) order: Arc<Order>,
+    pub(super) pace: Pace,
     place: Mutex<Place>,
     collector: Mutex<Collector>,
-    pub(super) ports: Mutex<KafkaPorts>,
-    pub(super) output: Mutex<Output>,
+    /// As many as units may be in flight.
+    pub(super) slots: Vec<Mutex<Slot>>,
 }
 
-/// Where the lane's batch is.
+/// What one unit in flight works with.
+pub(super) struct Slot {
+    pub(super) ports: KafkaPorts,
+    pub(super) output: Output,
+}
+
+/// Where the lane's batches are.
 #[derive(Default)]
 struct Place {
-    /// With the caller, or being processed.
-    out: Option<Arc<Content>>,
+    /// With the caller of `poll`, or being processed for it.
+    out: Option<Polled>,
     /// Here, to be delivered next.
     returned: Option<Arc<Content>>,
     /// What was committed last under which assignment: a position is worth a commit only if it is
     /// behind that.
     committed: HashMap<TopicPartition, (u64, i64)>,
+    /// When the positions were looked at last.
+    looked: Option<Instant>,
 }
 
-/// The time between two looks at whether a lane may go on, where nothing rings the bell.
+impl Place {
+    /// Returns whether it is time to look at the positions, and nothing is here that they are behind.
+    fn may_look(&mut self) -> bool {
+        let is_due = self.returned.is_none() && self.looked.is_none_or(|then| then.elapsed() >= LOOK);
+        if is_due {
+            self.looked = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
+struct Polled {
+    content: Arc<Content>,
+    turn: Arc<Turn>,
+}
+
+/// The time between two looks at the positions of an idle lane.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl Lane {
-    pub(crate) fn new(id: usize, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(id: usize, depth: usize, shared: Arc<Shared>) -> Self {
+        let slot = |number| Mutex::new(Slot { ports: KafkaPorts::new(Arc::clone(&shared), number), output: Output::default() });
         Self {
             id,
+            order: Order::new(depth),
+            pace: Pace::new(&shared.config),
             place: Mutex::default(),
             collector: Mutex::new(Collector::new(id)),
-            ports: Mutex::new(KafkaPorts::new(Arc::clone(&shared), id)),
-            output: Mutex::default(),
+            slots: (0..depth).map(|index| slot(id * depth + index)).collect(),
             shared,
         }
     }
 
-    /// Makes the guarantee's producer.
-    pub(crate) fn prepare(&self, guarantee: Guarantee) -> Result<()> {
-        self.ports.lock().prepare_patiently(guarantee).map_err(|failure| at_start(guarantee, failure.error))
+    /// Returns how many units may be in flight.
+    pub(crate) fn depth(&self) -> usize {
+        self.slots.len()
     }
 
-    /// Returns the next batch, or `None` if none came in time. One batch is out at a time.
+    /// Makes the guarantee's producers.
+    pub(crate) fn prepare(&self, guarantee: Guarantee) -> Result<()> {
+        let prepare = |slot: &Mutex<Slot>| slot.lock().ports.prepare_patiently(guarantee);
+        self.slots.iter().try_for_each(prepare).map_err(|failure| at_start(guarantee, failure.error))
+    }
+
+    /// Returns the next batch, or `None` if none came in time or another is out.
     pub(crate) fn next(self: &Arc<Self>, timeout: Duration) -> Result<Option<Batch>> {
+        let Some(turn) = self.order.enter_alone() else { return Ok(None) };
+        let Some(content) = self.take_first(&turn, self.pace.batch(), timeout)? else { return Ok(None) };
+        self.place.lock().out = Some(Polled { content: Arc::clone(&content), turn: Arc::new(turn) });
+        let home: Arc<dyn Home> = Arc::clone(self) as _;
+        Ok(Some(Batch { content, ticket: Ticket { lane: self.id, home: Some(home) } }))
+    }
+
+    /// Takes the first batch of the unit that has its turn.
+    pub(super) fn take_first(&self, turn: &Turn, limits: Limits, timeout: Duration) -> Result<Option<Arc<Content>>> {
+        let first = self.take(turn, limits, timeout)?;
+        if first.is_none() && turn.is_alone() && !self.shared.is_stopping() && self.place.lock().may_look() {
+            self.commit_positions();
+        }
+        Ok(first)
+    }
+
+    /// Takes a batch of what is there, or comes within `timeout`, for the unit that has its turn.
+    pub(super) fn take(&self, turn: &Turn, limits: Limits, timeout: Duration) -> Result<Option<Arc<Content>>> {
         let until = Instant::now() + timeout;
-        // Held to the end: what another caller has collected but not taken out yet would look as
-        // if it were done.
         let mut collector = self.collector.lock();
         loop {
-            let returned = {
-                let mut place = self.place.lock();
-                if place.out.is_some() {
-                    return Ok(None);
-                }
-                place.returned.take()
-            };
+            let returned = self.place.lock().returned.take();
             let content = match returned {
                 Some(content) => Some(content),
-                None => self.collect(&mut collector, until.saturating_duration_since(Instant::now()))?.map(Arc::new),
+                None => {
+                    let patience = until.saturating_duration_since(Instant::now());
+                    collector.collect(&self.shared, limits, patience)?.map(Arc::new)
+                }
             };
             let Some(content) = content.and_then(|content| self.current(content)) else {
                 if Instant::now() >= until || self.shared.is_stopping() {
@@ -83,10 +134,8 @@ impl Lane {
                 }
                 continue;
             };
-            if self.shared.assignment.try_hold(self.id, &content) {
-                self.place.lock().out = Some(Arc::clone(&content));
-                let home: Arc<dyn Home> = Arc::clone(self) as _;
-                return Ok(Some(Batch { content, ticket: Ticket { lane: self.id, home: Some(home) } }));
+            if self.shared.assignment.try_hold((self.id, turn.number()), &content) {
+                return Ok(Some(content));
             }
             // One of its partitions is leaving: soon the rest can go on.
             self.place.lock().returned = Some(content);
@@ -97,18 +146,10 @@ impl Lane {
         }
     }
 
-    fn collect(&self, collector: &mut Collector, timeout: Duration) -> Result<Option<Content>> {
-        let content = collector.collect(&self.shared, timeout.min(LOOK))?;
-        if content.is_none() && !self.shared.is_stopping() && collector.may_look() {
-            self.commit_positions();
-        }
-        Ok(content)
-    }
-
     /// Leaves out what moved to another member since it was fetched.
     fn current(&self, content: Arc<Content>) -> Option<Arc<Content>> {
         let gate = self.shared.assignment.gate();
-        if gate.covers(&content) {
+        if gate.covers(content.runs()) {
             return Some(content);
         }
         content.retain(|run| gate.current(run)).map(Arc::new)
@@ -148,36 +189,59 @@ impl Lane {
     fn note_committed<'a>(&self, reached: impl Iterator<Item = (&'a TopicPartition, u64, i64)>) {
         let mut place = self.place.lock();
         for (source, epoch, offset) in reached {
-            place.committed.insert(source.clone(), (epoch, offset));
+            match place.committed.get_mut(source) {
+                Some(known) => *known = (epoch, offset),
+                None => drop(place.committed.insert(source.clone(), (epoch, offset))),
+            }
         }
+    }
+
+    /// A unit is applied or lost for good.
+    pub(super) fn settled(&self, unit: &Unit) {
+        self.note_committed(unit.runs().map(|run| (&run.source, run.epoch, run.next.offset)));
+    }
+
+    /// Returns the turn of the batch that a caller has.
+    pub(super) fn polled(&self) -> Result<Arc<Turn>> {
+        let place = self.place.lock();
+        let turn = place.out.as_ref().map(|out| Arc::clone(&out.turn));
+        turn.ok_or_else(|| Error::new(Code::Misuse, "the batch is not out any more"))
     }
 
     /// The batch is done: its ticket has nothing to give back any more.
     pub(super) fn finish(&self, batch: &mut Batch) {
         batch.ticket.home = None;
-        self.note_committed(batch.content.ends());
-        self.place.lock().out = None;
-        self.shared.assignment.release(self.id);
+        if let Some(out) = self.place.lock().out.take() {
+            self.leave(&out.turn);
+        }
+    }
+
+    /// Nothing of the unit is in flight any more.
+    pub(super) fn leave(&self, turn: &Turn) {
+        self.shared.assignment.release((self.id, turn.number()));
+        turn.leave();
     }
 
     /// Returns whether nothing is in flight.
     pub(crate) fn is_idle(&self) -> bool {
-        let place: MutexGuard<'_, Place> = self.place.lock();
-        place.out.is_none() && place.returned.is_none()
+        self.order.is_empty() && self.place.lock().returned.is_none()
     }
 
     /// Lets go of the producers.
     pub(crate) fn close(&self) {
-        *self.ports.lock() = KafkaPorts::new(Arc::clone(&self.shared), self.id);
+        for slot in &self.slots {
+            slot.lock().ports.close();
+        }
     }
 }
 
 impl Home for Lane {
     fn give_back(&self) {
         let mut place = self.place.lock();
-        place.returned = place.out.take();
+        let Some(out) = place.out.take() else { return };
+        place.returned = Some(out.content);
         drop(place);
-        self.shared.assignment.release(self.id);
+        self.leave(&out.turn);
         self.shared.bell.ring();
     }
 }

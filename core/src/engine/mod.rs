@@ -8,8 +8,13 @@ pub(crate) mod batcher;
 pub(crate) mod collect;
 pub(crate) mod identity;
 pub(crate) mod lane;
+pub(crate) mod order;
+mod pace;
 pub(crate) mod ports;
 mod process;
 pub(crate) mod shared;
 #[cfg(test)]
 mod simulation;
+pub(crate) mod unit;
+mod verdict;
+mod work;

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::Guarantee;
-use crate::batch::Batch;
-use crate::discipline::{Fault, Landed};
+use crate::batch::Content;
+use crate::discipline::{Fault, Landed, Step};
+use crate::engine::order::Turn;
+use crate::engine::unit::Unit;
 use crate::error::Error;
 use crate::output::Output;
 
@@ -37,16 +39,20 @@ pub(crate) struct Delivered {
 }
 
 pub(crate) trait Ports {
-    /// Commits the batch's offsets without a transaction and waits for the reply.
-    fn commit_offsets(&mut self, batch: &Batch) -> Result<(), Failure>;
+    /// Commits the unit's offsets without a transaction and waits for the reply.
+    fn commit_offsets(&mut self, unit: &Unit) -> Result<(), Failure>;
     fn begin_transaction(&mut self) -> Result<(), Failure>;
-    /// Produces everything and waits for every delivery report.
-    fn produce(&mut self, guarantee: Guarantee, batch: &Batch, output: &Output) -> Result<Delivered, Failure>;
-    fn send_offsets(&mut self, batch: &Batch) -> Result<(), Failure>;
+    /// Hands what was sent for one batch to the producer, which may send it from now on.
+    fn enqueue(&mut self, guarantee: Guarantee, batch: &Content, output: &Output) -> Result<(), Failure>;
+    /// Waits for every delivery report since the last flush.
+    fn flush(&mut self, guarantee: Guarantee) -> Result<Delivered, Failure>;
+    fn send_offsets(&mut self, unit: &Unit) -> Result<(), Failure>;
     fn commit_transaction(&mut self) -> Result<Sent, Failure>;
     fn abort_transaction(&mut self) -> Result<Sent, Failure>;
     fn rebuild_producer(&mut self, guarantee: Guarantee) -> Result<(), Failure>;
-    fn read_committed(&mut self, batch: &Batch) -> Result<Landed, Failure>;
+    fn read_committed(&mut self, unit: &Unit) -> Result<Landed, Failure>;
     /// Waits before a step is tried again; returns false if the pipeline is being stopped.
     fn wait(&mut self, time: Duration) -> bool;
+    /// Waits until the units in front have taken the step.
+    fn wait_for_turn(&mut self, turn: &Turn, guarantee: Guarantee, step: Step) -> Result<(), Failure>;
 }

@@ -130,6 +130,11 @@ impl Shared {
         Some(draining + Duration::from_millis(self.config.shutdown.deadline_ms))
     }
 
+    /// Returns whether what is in flight has to be given up.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.is_over() || self.deadline().is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
     /// Waits before something is tried again. Returns false if it must not be.
     pub(crate) fn wait(&self, time: Duration) -> bool {
         let until = Instant::now() + time;

@@ -1,25 +1,28 @@
-//! A lane's ports on real Kafka: its producers, and the group through the shared consumer.
+//! A unit's ports on real Kafka: its producers, and the group through the shared consumer.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::Guarantee;
-use crate::batch::Batch;
+use crate::batch::Content;
 use crate::config::librdkafka::{Role, producer_properties};
-use crate::discipline::{Fault, Landed};
+use crate::discipline::{Fault, Landed, Step};
+use crate::engine::order::Turn;
 use crate::engine::ports::{Delivered, Failure, Ports, Sent};
 use crate::engine::shared::{Shared, fenced_by_successor};
+use crate::engine::unit::Unit;
 use crate::error::{Code, Error};
 use crate::kafka::admin::Admin;
 use crate::kafka::producer::Producer;
 use crate::metrics::Counters;
 use crate::output::Output;
 
-/// The producers of one lane. Each is made when its guarantee is first asked for.
+/// The producers of one unit in flight. Each is made when its guarantee is first asked for.
 pub(crate) struct KafkaPorts {
     shared: Arc<Shared>,
-    lane: usize,
+    /// Which of the instance's transactional producers it has.
+    number: usize,
     at_most_once: Option<Producer>,
     at_least_once: Option<Producer>,
     exactly_once: Option<Producer>,
@@ -35,8 +38,8 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(6);
 const START_PATIENCE: Duration = Duration::from_mins(1);
 
 impl KafkaPorts {
-    pub(crate) fn new(shared: Arc<Shared>, lane: usize) -> Self {
-        Self { shared, lane, at_most_once: None, at_least_once: None, exactly_once: None, fenced_at: None }
+    pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Self {
+        Self { shared, number, at_most_once: None, at_least_once: None, exactly_once: None, fenced_at: None }
     }
 
     /// Makes the guarantee's producer, so that the first batch does not wait for it.
@@ -45,6 +48,11 @@ impl KafkaPorts {
             *self.slot(guarantee) = Some(self.open(guarantee)?);
         }
         Ok(())
+    }
+
+    /// Lets go of the producers.
+    pub(crate) fn close(&mut self) {
+        *self = Self::new(Arc::clone(&self.shared), self.number);
     }
 
     fn slot(&mut self, guarantee: Guarantee) -> &mut Option<Producer> {
@@ -57,7 +65,7 @@ impl KafkaPorts {
 
     fn open(&self, guarantee: Guarantee) -> Result<Producer, Failure> {
         let Shared { config, identity, .. } = &*self.shared;
-        let id = identity.transactional_id(&config.group, self.lane);
+        let id = identity.transactional_id(&config.group, self.number);
         let role = Role::of(guarantee, &id);
         let permanent = |error| Failure::new(Fault::Permanent, error);
         let producer = Producer::open(&producer_properties(config, role)).map_err(permanent)?;
@@ -86,13 +94,13 @@ impl KafkaPorts {
 
     fn transactional(&self) -> Result<&Producer, Failure> {
         self.exactly_once.as_ref().ok_or_else(|| {
-            Failure::new(Fault::Fatal, Error::new(Code::TransactionFailed, "the lane has no transactional producer"))
+            Failure::new(Fault::Fatal, Error::new(Code::TransactionFailed, "there is no transactional producer"))
         })
     }
 
-    fn not_mine(batch: &Batch) -> Failure {
+    fn not_mine(unit: &Unit) -> Failure {
         let error = Error::new(Code::PartitionRevoked, "a partition of the batch is no longer this member's");
-        Failure::new(Fault::Revoked, error.with("batch", batch.content.describe()))
+        Failure::new(Fault::Revoked, error.with("batch", unit.describe()))
     }
 
     /// Fails if a newer run of this instance exists, or while one that exists could not be known.
@@ -125,13 +133,13 @@ impl KafkaPorts {
 }
 
 impl Ports for KafkaPorts {
-    fn commit_offsets(&mut self, batch: &Batch) -> Result<(), Failure> {
+    fn commit_offsets(&mut self, unit: &Unit) -> Result<(), Failure> {
         let gate = self.shared.assignment.gate();
-        if !gate.covers(&batch.content) {
-            return Err(Self::not_mine(batch));
+        if !gate.covers(unit.runs()) {
+            return Err(Self::not_mine(unit));
         }
         let consumer = self.shared.consumer().map_err(|error| Failure::new(Fault::Permanent, error))?;
-        let result = consumer.commit(&batch.offsets(), &self.shared.mark, GROUP_TIMEOUT);
+        let result = consumer.commit(&unit.offsets(), &self.shared.mark, GROUP_TIMEOUT);
         result.map_err(|mut failure| {
             // What the group refuses now may be this member's again after the rebalance: the gate
             // decides when the step is repeated.
@@ -148,23 +156,29 @@ impl Ports for KafkaPorts {
         self.watch(result)
     }
 
-    fn produce(&mut self, guarantee: Guarantee, batch: &Batch, output: &Output) -> Result<Delivered, Failure> {
+    fn enqueue(&mut self, guarantee: Guarantee, batch: &Content, output: &Output) -> Result<(), Failure> {
         self.prepare(guarantee)?;
-        let Some(producer) = self.slot(guarantee) else { return Ok(Delivered::default()) };
-        let result = producer.produce(Some(batch), output);
+        let Some(producer) = self.slot(guarantee) else { return Ok(()) };
+        let result = producer.enqueue(Some(batch), output);
         self.watch(result)
     }
 
-    fn send_offsets(&mut self, batch: &Batch) -> Result<(), Failure> {
+    fn flush(&mut self, guarantee: Guarantee) -> Result<Delivered, Failure> {
+        let Some(producer) = self.slot(guarantee) else { return Ok(Delivered::default()) };
+        let result = producer.flush();
+        self.watch(result)
+    }
+
+    fn send_offsets(&mut self, unit: &Unit) -> Result<(), Failure> {
         let shared = Arc::clone(&self.shared);
         // Not held during the request, which may take as long as a coordinator is away: once the
         // group has moved on, the broker refuses this metadata; before, the next owner waits for
         // the transaction to end.
         let metadata = {
             let gate = shared.assignment.gate();
-            gate.metadata().filter(|_| gate.covers(&batch.content)).ok_or_else(|| Self::not_mine(batch))?
+            gate.metadata().filter(|_| gate.covers(unit.runs())).ok_or_else(|| Self::not_mine(unit))?
         };
-        let result = self.transactional()?.send_offsets(&batch.offsets(), &shared.mark, &metadata);
+        let result = self.transactional()?.send_offsets(&unit.offsets(), &shared.mark, &metadata);
         if result.as_ref().is_err_and(|failure| failure.error.code() == Code::PartitionRevoked) {
             shared.metadata_is_stale.store(true, Ordering::SeqCst);
         }
@@ -202,9 +216,9 @@ impl Ports for KafkaPorts {
         Ok(())
     }
 
-    fn read_committed(&mut self, batch: &Batch) -> Result<Landed, Failure> {
+    fn read_committed(&mut self, unit: &Unit) -> Result<Landed, Failure> {
         let consumer = self.shared.consumer().map_err(|error| Failure::new(Fault::Permanent, error))?;
-        let offsets = batch.offsets();
+        let offsets = unit.offsets();
         let partitions: Vec<_> = offsets.iter().map(|(source, _)| source.clone()).collect();
         let committed = consumer.committed(&partitions, GROUP_TIMEOUT)?;
         let behind = committed.iter().zip(&offsets).filter(|(item, (_, next))| item.offset >= next.offset).count();
@@ -212,11 +226,15 @@ impl Ports for KafkaPorts {
             0 => Ok(Landed::NotApplied),
             all if all == offsets.len() => Ok(Landed::Applied),
             // The transaction is atomic, so somebody else moved some of the partitions.
-            _ => Err(Self::not_mine(batch)),
+            _ => Err(Self::not_mine(unit)),
         }
     }
 
     fn wait(&mut self, time: Duration) -> bool {
         self.shared.wait(time)
+    }
+
+    fn wait_for_turn(&mut self, turn: &Turn, guarantee: Guarantee, step: Step) -> Result<(), Failure> {
+        turn.wait_for(guarantee, step, &|| self.shared.is_overdue())
     }
 }

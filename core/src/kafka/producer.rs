@@ -9,7 +9,7 @@ use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_resp_err_t as Kafka;
 use rdkafka_sys::rd_kafka_vtype_t as V;
 
-use crate::batch::Batch;
+use crate::batch::Content;
 use crate::discipline::Fault;
 use crate::engine::ports::{Delivered, Failure, Sent};
 use crate::error::{Code, Error, Result};
@@ -49,36 +49,41 @@ impl Producer {
         Ok(Self { topics: HashMap::new(), client: Client::new(Kind::Producer, properties, None)? })
     }
 
-    /// Produces everything and waits for every delivery report.
-    pub(crate) fn produce(&mut self, batch: Option<&Batch>, output: &Output) -> Result<Delivered, Failure> {
-        let deliveries = &self.client.context().deliveries;
-        deliveries.reset();
+    /// Hands everything to librdkafka, which may send it from now on.
+    pub(crate) fn enqueue(&mut self, batch: Option<&Content>, output: &Output) -> Result<(), Failure> {
         let mut handles = Vec::with_capacity(output.topics().len());
         for name in output.topics() {
             handles.push(topic(&mut self.topics, &self.client, name)?);
         }
-        let enqueued = output.try_for_each(batch, |view| enqueue(&self.client, handles[view.topic], &view.record));
-        let flushed = self.flush();
-        enqueued?;
-        flushed?;
+        output.try_for_each(batch, |view| enqueue(&self.client, handles[view.topic], &view.record))
+    }
+
+    /// Waits for every delivery report since the last call. librdkafka bounds each record by
+    /// `message.timeout.ms`; a client that reports nothing even after that is given up.
+    pub(crate) fn flush(&self) -> Result<Delivered, Failure> {
+        let longest = QUEUE_PATIENCE.as_millis() as c_int;
+        // SAFETY: the client is valid.
+        let code = unsafe { sys::rd_kafka_flush(self.client.raw(), longest) };
+        if code != NO_ERROR {
+            let error = errors::error(Code::DeliveryFailed, code, "waiting for deliveries");
+            return Err(Failure::new(Fault::Fatal, error));
+        }
+        let deliveries = &self.client.context().deliveries;
         let (acknowledged, failed) = deliveries.counts();
-        match deliveries.first_failure() {
+        let failure = deliveries.first_failure();
+        deliveries.reset();
+        match failure {
             None => Ok(Delivered { acknowledged, failed }),
             Some((code, topic)) => Err(delivery_failure(code, &topic, failed)),
         }
     }
 
-    /// Waits for every delivery report. librdkafka bounds each record by `message.timeout.ms`; a
-    /// client that reports nothing even after that is given up.
-    fn flush(&self) -> Result<(), Failure> {
-        let longest = QUEUE_PATIENCE.as_millis() as c_int;
-        // SAFETY: the client is valid.
-        match unsafe { sys::rd_kafka_flush(self.client.raw(), longest) } {
-            NO_ERROR => Ok(()),
-            code => {
-                Err(Failure::new(Fault::Fatal, errors::error(Code::DeliveryFailed, code, "waiting for deliveries")))
-            }
-        }
+    /// Hands everything over and waits for every delivery report.
+    pub(crate) fn produce(&mut self, output: &Output) -> Result<Delivered, Failure> {
+        let enqueued = self.enqueue(None, output);
+        let delivered = self.flush();
+        enqueued?;
+        delivered
     }
 
     /// Initialises the `transactional.id`: aborts what a predecessor left open, and fences it.
@@ -137,14 +142,11 @@ impl Producer {
     }
 
     pub(crate) fn abort(&self) -> Result<Sent, Failure> {
-        // SAFETY: the client is valid. Records that are still queued are of no use any more.
-        let result = unsafe {
-            sys::rd_kafka_purge(
-                self.client.raw(),
-                (sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_INFLIGHT) as c_int,
-            );
-            RichError::take(sys::rd_kafka_abort_transaction(self.client.raw(), WHILE_OPEN))
-        };
+        // librdkafka drops what is queued and waits for what is under way. Purging that too would leave a gap in
+        // the sequence numbers, and the next transaction would fail.
+        // SAFETY: the client is valid.
+        let result = unsafe { RichError::take(sys::rd_kafka_abort_transaction(self.client.raw(), WHILE_OPEN)) };
+        self.client.context().deliveries.reset();
         match result {
             Ok(()) => Ok(self.sent()),
             Err(error) => Err(error.failure("aborting the transaction")),

@@ -54,8 +54,11 @@ fn a_minimal_file_has_the_documented_defaults() {
     assert_eq!((config.start_from, config.on_lost_offsets), (StartFrom::Earliest, OnLostOffsets::Fail));
     let batch = &config.batch;
     assert_eq!((batch.max_records, batch.max_bytes, batch.linger_ms), (10_000, 16 << 20, 5));
+    let commit = &config.commit;
+    assert_eq!((commit.max_records, commit.max_bytes), (10_000, 16 << 20));
+    assert_eq!((commit.commit_interval_ms, commit.target_latency_ms), (100, None));
     let transactions = &config.transactions;
-    assert_eq!((transactions.timeout_ms, transactions.lanes), (60_000, None));
+    assert_eq!((transactions.timeout_ms, transactions.lanes, transactions.in_flight), (60_000, None, None));
     assert_eq!((&transactions.instance_id, &transactions.state_dir), (&None, &None));
     let retry = &config.retry;
     assert_eq!((retry.max_attempts, retry.backoff_ms, retry.max_backoff_ms), (10, 100, 10_000));

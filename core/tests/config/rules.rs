@@ -15,6 +15,7 @@ fn fields_have_to_fit_each_other() {
         ("", &format!("{route}[exec]\ncommand = \"cat\""), "exec.command"),
         ("", "[batch]\nlinger_ms = 2000\n[transactions]\ntimeout_ms = 2000", "batch.linger_ms"),
         ("", "[fetch]\nmax_bytes = 1048576", "batch.max_bytes"),
+        ("", "[commit]\ncommit_interval_ms = 2000\n[transactions]\ntimeout_ms = 2000", "commit.commit_interval_ms"),
         ("", "\"max.poll.interval.ms\" = 50000\n[rebalance]\ndeadline_ms = 50000", "rebalance.deadline_ms"),
         ("", "\"session.timeout.ms\" = 300000", "kafka.session.timeout.ms"),
         ("", "\"max.poll.interval.ms\" = 30000", "kafka.session.timeout.ms"),

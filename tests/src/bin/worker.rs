@@ -1,7 +1,8 @@
-//! A pipeline that freezes itself at a step: `ksem-test-worker CONFIG STEP COUNT`.
+//! A pipeline that harms itself: `ksem-test-worker CONFIG freeze STEP COUNT` or `CONFIG fail EVERY`.
 //!
-//! It copies what the configuration's routes name, and sends itself SIGSTOP when `STEP` was taken for the `COUNT`th time.
-//! It ends when it has caught up: with status 0, or with the class of the error, which it prints.
+//! It copies what the configuration's routes name. `freeze` sends itself SIGSTOP when `STEP` was taken for the `COUNT`th
+//! time; `fail` fails the handler at every so manieth call. It ends when it has caught up: with status 0, or with the
+//! class of the error, which it prints.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,9 +14,14 @@ use rustix::process::{Signal, getpid, kill_process};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
-    let [_, config, step, count] = args.as_slice() else {
-        eprintln!("usage: ksem-test-worker CONFIG STEP COUNT");
-        return ExitCode::from(64);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (config, harm) = match args[..] {
+        [_, config, "freeze", step, count] => (config, Harm::Freeze(step.to_owned(), count.parse().unwrap_or(1))),
+        [_, config, "fail", every] => (config, Harm::Fail(every.parse().unwrap_or(10))),
+        _ => {
+            eprintln!("usage: ksem-test-worker CONFIG (freeze STEP COUNT | fail EVERY)");
+            return ExitCode::from(64);
+        }
     };
     let config = match Config::from_toml_file(config) {
         Ok(config) => config,
@@ -24,7 +30,7 @@ fn main() -> ExitCode {
             return ExitCode::from(64);
         }
     };
-    match run(config, step.clone(), count.parse().unwrap_or(1)) {
+    match run(config, &harm) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -33,24 +39,41 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(config: Config, step: String, count: u32) -> ksem::Result<()> {
+enum Harm {
+    Freeze(String, u32),
+    Fail(u32),
+}
+
+fn run(config: Config, harm: &Harm) -> ksem::Result<()> {
     let met = AtomicU32::new(0);
+    let freeze = match harm {
+        Harm::Freeze(step, count) => Some((step.clone(), *count)),
+        Harm::Fail(_) => None,
+    };
     let probe = move |_: Guarantee, taken: Step| {
-        if format!("{taken:?}") == step && met.fetch_add(1, Ordering::SeqCst) + 1 == count {
+        let Some((step, count)) = &freeze else { return };
+        if format!("{taken:?}") == *step && met.fetch_add(1, Ordering::SeqCst) + 1 == *count {
             // Every thread stops here; it goes on when somebody sends SIGCONT.
             let _ = kill_process(getpid(), Signal::STOP);
         }
     };
+    let calls = AtomicU32::new(0);
     let routes = config.routes.clone();
     let pipeline = Pipeline::open_probed(config, Some(Arc::new(probe)))?;
     let result = pipeline.run_until(Until::CaughtUp, |batch, output| {
+        let call = calls.fetch_add(1, Ordering::SeqCst) + 1;
         for (index, record) in batch.records().enumerate() {
             for topic in routes.iter().filter(|route| route.from == record.topic).flat_map(|route| &route.to) {
                 output.forward(topic, index);
             }
         }
-        Ok(())
+        match harm {
+            Harm::Fail(every) if call.is_multiple_of(*every) => Err("it was this one's turn".into()),
+            _ => Ok(()),
+        }
     });
+    let metrics = pipeline.metrics();
+    eprintln!("failures of the handler: {}; commits: {}", metrics.handler_failures, metrics.commits);
     // The error that ended the pipeline matters more than how it closes.
     let closed = pipeline.close();
     result.and(closed)

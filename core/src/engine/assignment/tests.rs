@@ -40,11 +40,11 @@ fn a_batch_of_a_partition_that_went_and_came_back_never_commits() {
     let assignment: Assignment<()> = Assignment::new(1);
     let sources = partitions(1);
     let old = content(&sources[0], assignment.assign(&sources)[0].epoch);
-    assert!(assignment.gate().covers(&old));
+    assert!(assignment.gate().covers(old.runs()));
     assignment.revoke(&sources, false, Duration::from_millis(1));
-    assert!(!assignment.gate().covers(&old), "while it is gone");
+    assert!(!assignment.gate().covers(old.runs()), "while it is gone");
     assignment.assign(&sources);
-    assert!(!assignment.gate().covers(&old), "and when it is back");
+    assert!(!assignment.gate().covers(old.runs()), "and when it is back");
 }
 
 #[test]
@@ -52,11 +52,11 @@ fn revoking_waits_for_a_batch_in_flight_but_not_longer_than_the_deadline() {
     let assignment: Arc<Assignment<()>> = Arc::new(Assignment::new(1));
     let sources = partitions(1);
     let batch = content(&sources[0], assignment.assign(&sources)[0].epoch);
-    assert!(assignment.try_hold(0, &batch));
+    assert!(assignment.try_hold((0, 0), &batch));
     let lane = Arc::clone(&assignment);
     let worker = thread::spawn(move || {
         thread::sleep(Duration::from_millis(50));
-        lane.release(0);
+        lane.release((0, 0));
     });
     let started = Instant::now();
     assignment.revoke(&sources, false, Duration::from_secs(10));
@@ -65,11 +65,11 @@ fn revoking_waits_for_a_batch_in_flight_but_not_longer_than_the_deadline() {
     worker.join().expect("the lane ends");
 
     let batch = content(&sources[0], assignment.assign(&sources)[0].epoch);
-    assert!(assignment.try_hold(0, &batch));
+    assert!(assignment.try_hold((0, 0), &batch));
     let started = Instant::now();
     assignment.revoke(&sources, false, Duration::from_millis(50));
     assert!(started.elapsed() < Duration::from_secs(5), "a batch that never ends does not hold the group up");
-    assert!(!assignment.gate().covers(&batch));
+    assert!(!assignment.gate().covers(batch.runs()));
 }
 
 #[test]
@@ -78,16 +78,16 @@ fn a_lost_partition_is_gone_at_once_and_a_leaving_one_starts_nothing() {
     let sources = partitions(2);
     let owned = assignment.assign(&sources);
     let held = content(&sources[0], owned[0].epoch);
-    assert!(assignment.try_hold(0, &held));
+    assert!(assignment.try_hold((0, 0), &held));
     let other = Arc::clone(&assignment);
     let leaving = sources.clone();
     let revoking = thread::spawn(move || other.revoke(&leaving, false, Duration::from_millis(200)));
     thread::sleep(Duration::from_millis(50));
-    assert!(!assignment.try_hold(1, &content(&sources[1], owned[1].epoch)), "it is leaving");
+    assert!(!assignment.try_hold((1, 0), &content(&sources[1], owned[1].epoch)), "it is leaving");
     revoking.join().expect("revoking ends");
 
     let owned = assignment.assign(&sources);
-    assert!(assignment.try_hold(0, &content(&sources[0], owned[0].epoch)));
+    assert!(assignment.try_hold((0, 0), &content(&sources[0], owned[0].epoch)));
     let started = Instant::now();
     assignment.revoke(&sources, true, Duration::from_secs(10));
     assert!(started.elapsed() < Duration::from_secs(5), "what is lost is not waited for");

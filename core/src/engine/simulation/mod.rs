@@ -10,8 +10,11 @@ use std::rc::Rc;
 use proptest::prelude::*;
 
 use crate::Guarantee;
-use crate::discipline::{CrashEffect, Outcome, Step, crash_points};
-use crate::engine::attempt::Drive;
+use crate::discipline::{CrashEffect, Fault, Outcome, Step, crash_points};
+use crate::engine::attempt::{Drive, Ended, Means};
+use crate::engine::order::{Order, Turn};
+use crate::engine::ports::Failure;
+use crate::engine::unit::Unit;
 use crate::error::{Code, Error};
 use crate::output::Output;
 use ports::{Accident, SimPorts};
@@ -25,19 +28,14 @@ const RECORDS: i64 = 40;
 /// Runs one process until it dies or all is done. Returns whether all is done.
 fn live(world: &Rc<RefCell<World>>, guarantee: Guarantee, script: &Script, hides_resends: bool) -> bool {
     let mut ports = SimPorts::start(Rc::clone(world), Rc::clone(script), guarantee, hides_resends);
+    let order = Order::new(1);
     let mut position = world.borrow().committed;
     for _ in 0..10_000 {
-        let Some(batch) = world.borrow().batch(position) else { return true };
-        let end = batch.offsets()[0].1.offset;
-        let mut drive = Drive::new(guarantee);
-        let output = Output::default();
-        let ended = if let Some(ended) = drive.until_handler(&mut ports, None, &batch) {
-            ended
-        } else {
-            let handled =
-                if ports.handler_fails() { Err(Error::new(Code::HandlerFailed, "simulated")) } else { Ok(()) };
-            drive.after_handler(handled, &mut ports, None, &batch, &output)
-        };
+        let Some(unit) = world.borrow().unit(position) else { return true };
+        let end = unit.offsets()[0].1.offset;
+        let turn = order.enter_alone().expect("nothing else is in flight");
+        let ended = attempt(&mut ports, &turn, guarantee, &unit);
+        turn.leave();
         if ports.is_dead() {
             return false;
         }
@@ -52,6 +50,16 @@ fn live(world: &Rc<RefCell<World>>, guarantee: Guarantee, script: &Script, hides
         }
     }
     panic!("no progress");
+}
+
+fn attempt(ports: &mut SimPorts, turn: &Turn, guarantee: Guarantee, unit: &Unit) -> Ended {
+    let mut drive = Drive::new(guarantee);
+    if let Some(ended) = drive.until_handler(&mut Means { ports, turn, leads: true, probe: None }, unit) {
+        return ended;
+    }
+    let failure = || Failure::new(Fault::Handler, Error::new(Code::HandlerFailed, "simulated"));
+    let handled = if ports.handler_fails() { Err(failure()) } else { Ok(()) };
+    drive.after_handler(handled, &mut Means { ports, turn, leads: true, probe: None }, unit, &Output::default())
 }
 
 fn simulate(guarantee: Guarantee, accidents: Vec<Accident>, hides_resends: bool) -> World {

@@ -7,9 +7,11 @@ use std::time::Duration;
 use super::world::{End, World};
 use super::{Script, live};
 use crate::Guarantee;
-use crate::batch::Batch;
-use crate::discipline::{Fault, Landed, Next, Signal, Step, machine};
+use crate::batch::Content;
+use crate::discipline::{Fault, Landed, Next, Signal, Step, machine, path};
+use crate::engine::order::Turn;
 use crate::engine::ports::{Delivered, Failure, Ports, Sent};
+use crate::engine::unit::Unit;
 use crate::error::{Code, Error};
 use crate::output::Output;
 
@@ -41,7 +43,7 @@ pub(super) enum Accident {
 
 /// What the call does besides its effect.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Turn {
+enum Fate {
     Effect,
     EffectThen(After),
     Nothing(Fault),
@@ -61,6 +63,8 @@ pub(super) struct SimPorts {
     script: Script,
     guarantee: Guarantee,
     epoch: u32,
+    /// Ids that are with the producer.
+    queued: Vec<i64>,
     dead: bool,
     /// A successor was started while this process was paused.
     superseded: bool,
@@ -74,7 +78,8 @@ impl SimPorts {
             Guarantee::ExactlyOnce => world.borrow_mut().initialise(),
             _ => 0,
         };
-        Self { world, script, guarantee, epoch, dead: false, superseded: false, fail_handler: false, hides_resends }
+        let queued = Vec::new();
+        Self { world, script, guarantee, epoch, queued, dead: false, superseded: false, fail_handler: false, hides_resends }
     }
 
     pub(super) fn is_dead(&self) -> bool {
@@ -86,33 +91,33 @@ impl SimPorts {
     }
 
     /// Decides what happens at this call.
-    fn turn(&mut self) -> Turn {
+    fn fate(&mut self) -> Fate {
         if self.dead {
-            return Turn::Nothing(Fault::Permanent);
+            return Fate::Nothing(Fault::Permanent);
         }
         let accident = self.script.borrow_mut().pop().unwrap_or(Accident::None);
         match accident {
-            Accident::None => Turn::Effect,
+            Accident::None => Fate::Effect,
             Accident::CrashBefore => {
                 self.dead = true;
-                Turn::Nothing(Fault::Permanent)
+                Fate::Nothing(Fault::Permanent)
             }
-            Accident::CrashAfter => Turn::EffectThen(After::Die),
-            Accident::FailBefore => Turn::Nothing(Fault::Transient),
-            Accident::FailAfter => Turn::EffectThen(After::LoseReply),
-            Accident::Fatal => Turn::EffectThen(After::Break),
-            Accident::Resend => Turn::EffectThen(After::Resend),
+            Accident::CrashAfter => Fate::EffectThen(After::Die),
+            Accident::FailBefore => Fate::Nothing(Fault::Transient),
+            Accident::FailAfter => Fate::EffectThen(After::LoseReply),
+            Accident::Fatal => Fate::EffectThen(After::Break),
+            Accident::Resend => Fate::EffectThen(After::Resend),
             Accident::Release => {
                 self.world.borrow_mut().release_stragglers();
-                Turn::Effect
+                Fate::Effect
             }
             Accident::Timeout => {
                 self.world.borrow_mut().time_out();
-                Turn::Effect
+                Fate::Effect
             }
             Accident::Handler => {
                 self.fail_handler = true;
-                Turn::Effect
+                Fate::Effect
             }
             Accident::Zombie => {
                 // Only a transaction's epoch fences; a plain commit is fenced by the group, which
@@ -123,27 +128,27 @@ impl SimPorts {
                         self.world.borrow_mut().crashes += 1;
                     }
                 }
-                Turn::Effect
+                Fate::Effect
             }
         }
     }
 
     fn call(&mut self, effect: impl FnOnce(&mut World, u32) -> Result<(), ()>) -> Result<Sent, Failure> {
-        let turn = self.turn();
-        if let Turn::Nothing(fault) = turn {
+        let fate = self.fate();
+        if let Fate::Nothing(fault) = fate {
             return Err(failure(fault));
         }
         if effect(&mut self.world.borrow_mut(), self.epoch).is_err() {
             return Err(failure(Fault::Fenced));
         }
-        match turn {
-            Turn::EffectThen(After::Die) => {
+        match fate {
+            Fate::EffectThen(After::Die) => {
                 self.dead = true;
                 Err(failure(Fault::Permanent))
             }
-            Turn::EffectThen(After::LoseReply) => Err(failure(Fault::Unknown)),
-            Turn::EffectThen(After::Break) => Err(failure(Fault::Fatal)),
-            Turn::EffectThen(After::Resend) => Ok(Sent::Again),
+            Fate::EffectThen(After::LoseReply) => Err(failure(Fault::Unknown)),
+            Fate::EffectThen(After::Break) => Err(failure(Fault::Fatal)),
+            Fate::EffectThen(After::Resend) => Ok(Sent::Again),
             _ => Ok(Sent::Once),
         }
     }
@@ -161,14 +166,14 @@ fn failure(fault: Fault) -> Failure {
     Failure::new(fault, Error::new(Code::Internal, "simulated"))
 }
 
-fn next(batch: &Batch) -> i64 {
-    batch.offsets()[0].1.offset
+fn next(unit: &Unit) -> i64 {
+    unit.offsets()[0].1.offset
 }
 
 impl Ports for SimPorts {
-    fn commit_offsets(&mut self, batch: &Batch) -> Result<(), Failure> {
+    fn commit_offsets(&mut self, unit: &Unit) -> Result<(), Failure> {
         let result = self.call(|world, _| {
-            world.committed = next(batch);
+            world.committed = next(unit);
             Ok(())
         });
         match result {
@@ -182,15 +187,21 @@ impl Ports for SimPorts {
         self.call(|_, _| Ok(())).map(|_| ())
     }
 
-    fn produce(&mut self, guarantee: Guarantee, batch: &Batch, _: &Output) -> Result<Delivered, Failure> {
-        let transactional = guarantee == Guarantee::ExactlyOnce;
-        let ids = batch.records().map(|record| record.offset);
-        self.call(|world, epoch| world.write(ids, transactional.then_some(epoch)))?;
-        Ok(Delivered { acknowledged: batch.len() as u64, failed: 0 })
+    fn enqueue(&mut self, _: Guarantee, batch: &Content, _: &Output) -> Result<(), Failure> {
+        self.queued.extend((0..batch.len()).map(|index| batch.record(index).offset));
+        Ok(())
     }
 
-    fn send_offsets(&mut self, batch: &Batch) -> Result<(), Failure> {
-        self.call(|world, epoch| world.add_offset(epoch, next(batch))).map(|_| ())
+    fn flush(&mut self, guarantee: Guarantee) -> Result<Delivered, Failure> {
+        let transactional = guarantee == Guarantee::ExactlyOnce;
+        let queued = std::mem::take(&mut self.queued);
+        let count = queued.len() as u64;
+        self.call(|world, epoch| world.write(queued.into_iter(), transactional.then_some(epoch)))?;
+        Ok(Delivered { acknowledged: count, failed: 0 })
+    }
+
+    fn send_offsets(&mut self, unit: &Unit) -> Result<(), Failure> {
+        self.call(|world, epoch| world.add_offset(epoch, next(unit))).map(|_| ())
     }
 
     fn commit_transaction(&mut self) -> Result<Sent, Failure> {
@@ -215,20 +226,24 @@ impl Ports for SimPorts {
         Ok(())
     }
 
-    fn read_committed(&mut self, batch: &Batch) -> Result<Landed, Failure> {
+    fn read_committed(&mut self, unit: &Unit) -> Result<Landed, Failure> {
         let committed = self.world.borrow().committed;
-        Ok(if committed >= next(batch) { Landed::Applied } else { Landed::NotApplied })
+        Ok(if committed >= next(unit) { Landed::Applied } else { Landed::NotApplied })
     }
 
     fn wait(&mut self, _: Duration) -> bool {
         !self.dead
+    }
+
+    fn wait_for_turn(&mut self, turn: &Turn, guarantee: Guarantee, step: Step) -> Result<(), Failure> {
+        turn.wait_for(guarantee, step, &|| true)
     }
 }
 
 /// Counts the calls of the ports up to and including `step`, where nothing fails.
 pub(super) fn calls_until(guarantee: Guarantee, step: Step) -> usize {
     let mut machine = machine(guarantee);
-    let (mut at, mut calls) = (machine.start(), 0);
+    let (mut at, mut calls) = (path(guarantee)[0], 0);
     loop {
         calls += usize::from(at != Step::Handle);
         if at == step {

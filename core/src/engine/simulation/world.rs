@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::batch::{Batch, Content, Messages, Parts, Run, Ticket};
+use crate::batch::{Content, Messages, Parts, Run};
+use crate::engine::unit::Unit;
 use crate::record::{Position, TopicPartition};
 
 /// Records a batch.
@@ -60,14 +61,13 @@ impl World {
         }
     }
 
-    pub(super) fn batch(&self, from: i64) -> Option<Batch> {
+    pub(super) fn unit(&self, from: i64) -> Option<Unit> {
         let len = (self.records - from).min(BATCH);
         (len > 0).then(|| {
             let source = TopicPartition::new("in", 0);
             let next = Position { offset: from + len, leader_epoch: None };
             let run = Run { source, epoch: 1, start: 0, len: len as usize, first: from, next };
-            let content = Arc::new(Content::new(Arc::new(Ids(from)), vec![run], 0));
-            Batch { content, ticket: Ticket { lane: 0, home: None } }
+            Unit::new(Arc::new(Content::new(Arc::new(Ids(from)), vec![run], 0)))
         })
     }
 

@@ -1,0 +1,196 @@
+//! The loop of a pipeline that runs: units are opened, filled while there is a backlog, and seen
+//! through, several of a lane at once.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::Guarantee;
+use crate::batch::{Batch, Content};
+use crate::discipline::{Fault, Outcome, Step};
+use crate::engine::attempt::{Drive, Ended, Means};
+use crate::engine::lane::{HandlerResult, Lane, Slot};
+use crate::engine::order::Turn;
+use crate::engine::pace::Pace;
+use crate::engine::ports::Failure;
+use crate::engine::unit::Unit;
+use crate::engine::verdict::{Tally, Verdict};
+use crate::error::{Code, Error, Result};
+use crate::metrics::{Applied, Counters};
+use crate::output::Output;
+
+/// What a lane calls with a batch.
+pub(super) type Handler<'a> = dyn FnMut(&Arc<Content>, &mut Output) -> HandlerResult + 'a;
+
+/// Between two looks at whether the pipeline ends.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How long the group's metadata may take to be taken anew.
+const REFRESH: Duration = Duration::from_millis(20);
+
+impl Lane {
+    /// Works with one of the lane's slots until the pipeline stops.
+    pub(crate) fn work(
+        &self,
+        slot: usize,
+        handler: &(impl Fn(&Batch, &mut Output) -> HandlerResult + Sync),
+    ) -> Result<()> {
+        let guarantee = self.shared.config.guarantee;
+        let mut handler =
+            |content: &Arc<Content>, output: &mut Output| handler(&Batch::lent(content, self.id), output);
+        while !self.shared.is_stopping() {
+            let Some(turn) = self.order.enter(guarantee, LOOK) else { continue };
+            let Some(first) = self.take_first(&turn, self.pace.first(), LOOK)? else { continue };
+            let started = Instant::now();
+            let mut slot = self.slots[slot].lock();
+            self.see_through(&mut slot, &turn, Unit::new(first), guarantee, &mut handler)?;
+            self.leave(&turn);
+            Counters::add(&self.shared.counters.busy_us, started.elapsed().as_micros() as u64);
+        }
+        Ok(())
+    }
+
+    /// Attempts at a unit until all of it is settled, or has moved to another member.
+    fn see_through(
+        &self,
+        slot: &mut Slot,
+        turn: &Turn,
+        unit: Unit,
+        guarantee: Guarantee,
+        handler: &mut Handler<'_>,
+    ) -> Result<()> {
+        let mut growth = Some(&self.pace).filter(|_| guarantee != Guarantee::AtMostOnce);
+        // The last one is the first in order.
+        let mut pending = vec![unit];
+        let mut tally = Tally::default();
+        while let Some(mut unit) = pending.pop() {
+            let leads = pending.is_empty();
+            let ended = self.attempt(slot, turn, leads, &mut unit, guarantee, growth.take(), handler, &mut tally);
+            match self.judge(&unit, guarantee, ended, &mut tally) {
+                Verdict::Over { applied: Applied::Redelivered, cause } => {
+                    if !self.shared.wait(REFRESH) {
+                        return Err(self.stop_error(cause.map(|cause| Error::new(Code::PartitionRevoked, cause))));
+                    }
+                    let gate = self.shared.assignment.gate();
+                    pending.extend(unit.retain(|run| gate.current(run)));
+                }
+                Verdict::Over { .. } => tally = Tally::default(),
+                Verdict::Again { after, failure, handler } => {
+                    if !self.shared.wait(after) {
+                        return Err(self.stop_error(failure));
+                    }
+                    match handler {
+                        // Each for itself, so that what is in front of the bad one is committed.
+                        true => pending.extend(unit.split().rev()),
+                        false => pending.push(unit),
+                    }
+                }
+                Verdict::Stop(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// One attempt at a unit. With `growth` it takes more batches in while they are there.
+    #[expect(clippy::too_many_arguments, reason = "each is a thing of its own, used once")]
+    pub(super) fn attempt(
+        &self,
+        slot: &mut Slot,
+        turn: &Turn,
+        leads: bool,
+        unit: &mut Unit,
+        guarantee: Guarantee,
+        growth: Option<&Pace>,
+        handler: &mut Handler<'_>,
+        tally: &mut Tally,
+    ) -> Ended {
+        let Slot { ports, output } = slot;
+        let mut means = Means { ports, turn, leads, probe: self.shared.probe.as_deref() };
+        let mut drive = Drive::new(guarantee);
+        if let Some(ended) = drive.until_handler(&mut means, unit) {
+            return ended;
+        }
+        tally.handled += 1;
+        let started = Instant::now();
+        let handled = self.handle(&mut means, unit, guarantee, growth, handler, output);
+        let closed = Instant::now();
+        let mut ended = drive.after_handler(handled, &mut means, unit, output);
+        output.clear();
+        match ended.outcome {
+            Outcome::Applied => self.pace.committed(closed),
+            Outcome::Retry if guarantee == Guarantee::ExactlyOnce => self.blame_slowness(&mut ended, started.elapsed()),
+            _ => {}
+        }
+        ended
+    }
+
+    /// Calls the handler for each batch of the unit. What it sends for one goes to the producer before
+    /// the next; that for the last is left in `output`.
+    fn handle(
+        &self,
+        means: &mut Means<'_>,
+        unit: &mut Unit,
+        guarantee: Guarantee,
+        growth: Option<&Pace>,
+        handler: &mut Handler<'_>,
+        output: &mut Output,
+    ) -> std::result::Result<(), Failure> {
+        means.ports.wait_for_turn(means.turn, guarantee, Step::Handle)?;
+        let mut index = 0;
+        loop {
+            output.clear();
+            let result = guarded(|| handler(&unit.parts()[index], output));
+            if result.is_err() && index > 0 && guarantee != Guarantee::ExactlyOnce {
+                // What was sent for those in front can't be taken back: it is not left behind either.
+                let _ = means.ports.flush(guarantee);
+            }
+            result.map_err(|error| Failure::new(Fault::Handler, error))?;
+            index += 1;
+            if index == unit.parts().len() && !self.grow(means.turn, unit, growth)? {
+                return Ok(());
+            }
+            means.ports.wait_for_turn(means.turn, guarantee, Step::Produce)?;
+            means.ports.enqueue(guarantee, &unit.parts()[index - 1], output)?;
+        }
+    }
+
+    /// Takes another batch in. Returns false if there is none, or no room.
+    fn grow(&self, turn: &Turn, unit: &mut Unit, growth: Option<&Pace>) -> std::result::Result<bool, Failure> {
+        let Some(limits) = growth.and_then(|pace| pace.more(unit)) else { return Ok(false) };
+        let stop = |error| Failure::new(Fault::Permanent, error);
+        let part = self.take(turn, limits, Duration::ZERO).map_err(stop)?;
+        Ok(part.map(|part| unit.push(part)).is_some())
+    }
+
+    /// A batch that takes longer than its transaction may would fail for ever: it counts as one
+    /// that the handler failed.
+    fn blame_slowness(&self, ended: &mut Ended, took: Duration) {
+        let allowed = Duration::from_millis(self.shared.config.transactions.timeout_ms);
+        if took >= allowed {
+            ended.outcome = Outcome::HandlerFailed;
+            let error = Error::new(
+                Code::TransactionTimedOut,
+                format!(
+                    "the batch took {:.1} s, longer than `transactions.timeout_ms` = {}; raise it, or make batches \
+                     smaller with `batch.max_records`",
+                    took.as_secs_f64(),
+                    allowed.as_millis()
+                ),
+            );
+            ended.failure = Some(error);
+        }
+    }
+}
+
+/// A panic of the handler fails its batch like an error.
+fn guarded(handler: impl FnOnce() -> HandlerResult) -> Result<()> {
+    match catch_unwind(AssertUnwindSafe(handler)) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(cause)) => Err(Error::new(Code::HandlerFailed, cause.to_string()).caused_by(cause)),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            Err(Error::new(Code::Panic, format!("the handler panicked: {text}")))
+        }
+    }
+}
