@@ -42,6 +42,8 @@ pub(crate) struct Ended {
     pub(crate) delivered: Delivered,
     /// The failure that decided the outcome, if one did.
     pub(crate) failure: Option<Error>,
+    /// Whether it was given up for a unit in front of it.
+    pub(crate) has_fallen: bool,
 }
 
 impl Drive {
@@ -162,10 +164,11 @@ impl Drive {
     }
 
     fn end(&mut self, outcome: Outcome, means: &Means<'_>) -> Ended {
+        let has_fallen = means.turn.has_fallen();
         if !matches!(outcome, Outcome::Applied | Outcome::Lost) {
             means.turn.fall();
         }
-        Ended { outcome, delivered: self.delivered, failure: self.failure.take() }
+        Ended { outcome, delivered: self.delivered, failure: self.failure.take(), has_fallen }
     }
 }
 

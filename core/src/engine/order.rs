@@ -104,10 +104,11 @@ impl Flights {
         }
     }
 
-    /// A unit ends without having been applied.
-    fn give_up(&mut self, number: u64) {
+    /// A unit ends without having been applied. Unless it is alone, and its batch is given back,
+    /// this is the end of the lane.
+    fn give_up(&mut self, number: u64, for_good: bool) {
         let index = self.index(number);
-        self.dead |= index + 1 < self.queue.len();
+        self.dead |= for_good || index + 1 < self.queue.len();
         self.leave(number);
     }
 }
@@ -212,6 +213,19 @@ impl Turn {
         }
     }
 
+    /// The unit can't be applied: waits until nothing is in front of it, and ends the lane, so that
+    /// nothing behind it is applied either.
+    pub(crate) fn end_lane(&self, is_over: &dyn Fn() -> bool) {
+        let mut flights = self.order.flights.lock();
+        while flights.first != self.number && !flights.dead && !is_over() {
+            self.order.changed.wait_for(&mut flights, LOOK);
+        }
+        self.over.store(true, Ordering::SeqCst);
+        flights.give_up(self.number, true);
+        drop(flights);
+        self.order.changed.notify_all();
+    }
+
     /// The step was taken.
     pub(crate) fn done(&self, guarantee: Guarantee, step: Step) {
         if let Some(step) = place(guarantee, step) {
@@ -222,6 +236,12 @@ impl Turn {
     /// The attempt has failed: those behind it must not commit.
     pub(crate) fn fall(&self) {
         self.order.change(|flights| flights.fall(self.number));
+    }
+
+    /// Returns whether the attempt had to be given up for one in front of it.
+    pub(crate) fn has_fallen(&self) -> bool {
+        let flights = self.order.flights.lock();
+        flights.queue[flights.index(self.number)].fallen
     }
 
     /// Returns whether no other unit of the lane is in flight.
@@ -239,7 +259,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if !*self.over.get_mut() {
-            self.order.change(|flights| flights.give_up(self.number));
+            self.order.change(|flights| flights.give_up(self.number, std::thread::panicking()));
         }
     }
 }

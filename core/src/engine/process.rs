@@ -31,7 +31,7 @@ impl Lane {
             let handler = &mut |_: &_, output: &mut _| handler(&batch, output);
             let ended = self.attempt(&mut slot, &turn, true, &mut unit, guarantee, None, handler, &mut tally);
             let delivered = ended.delivered.acknowledged;
-            match self.judge(&unit, guarantee, ended, &mut tally) {
+            match self.judge(&unit, ended, &mut tally) {
                 Verdict::Over { applied, cause } => {
                     let report = report(&batch, guarantee, applied, delivered, tally.handled, cause);
                     if applied != Applied::Redelivered {
@@ -85,7 +85,7 @@ impl Lane {
         if !matches!(ended.outcome, Outcome::Applied | Outcome::Lost) {
             return self.conclude(batch, guarantee, ended);
         }
-        match self.judge(&unit, guarantee, ended, &mut Tally::default()) {
+        match self.judge(&unit, ended, &mut Tally::default()) {
             Verdict::Over { applied, cause } => {
                 let report = report(batch, guarantee, applied, delivered, 1, cause);
                 self.finish(batch);

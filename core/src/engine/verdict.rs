@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::Guarantee;
 use crate::discipline::Outcome;
 use crate::engine::attempt::{self, Ended};
 use crate::engine::lane::Lane;
@@ -33,7 +32,7 @@ pub(super) struct Tally {
 
 impl Lane {
     /// Decides what an attempt's end means, and counts it.
-    pub(super) fn judge(&self, unit: &Unit, guarantee: Guarantee, ended: Ended, tally: &mut Tally) -> Verdict {
+    pub(super) fn judge(&self, unit: &Unit, ended: Ended, tally: &mut Tally) -> Verdict {
         let counters = &self.shared.counters;
         let cause = ended.failure.as_ref().map(Error::to_string);
         match ended.outcome {
@@ -54,12 +53,16 @@ impl Lane {
             Outcome::Revoked => self.moved(cause),
             Outcome::Retry => {
                 Counters::add(&counters.batches_retried, 1);
-                tally.retries += 1;
                 if !self.shared.assignment.gate().covers(unit.runs()) {
                     return self.moved(cause);
                 }
+                if ended.has_fallen {
+                    // Its turn comes when the one in front is done.
+                    return Verdict::Again { after: Duration::ZERO, failure: ended.failure, handler: false };
+                }
+                tally.retries += 1;
                 if let Some(error) = &ended.failure {
-                    tracing::warn!(%error, batch = unit.describe(), ?guarantee, "not applied; trying again");
+                    tracing::warn!(%error, batch = unit.describe(), "not applied; trying again");
                 }
                 Verdict::Again { after: attempt::backoff(tally.retries), failure: ended.failure, handler: false }
             }

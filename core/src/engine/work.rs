@@ -43,9 +43,14 @@ impl Lane {
             let Some(first) = self.take_first(&turn, self.pace.first(), LOOK)? else { continue };
             let started = Instant::now();
             let mut slot = self.slots[slot].lock();
-            self.see_through(&mut slot, &turn, Unit::new(first), guarantee, &mut handler)?;
-            self.leave(&turn);
+            let result = self.see_through(&mut slot, &turn, Unit::new(first), guarantee, &mut handler);
             Counters::add(&self.shared.counters.busy_us, started.elapsed().as_micros() as u64);
+            if result.is_err() {
+                turn.end_lane(&|| self.shared.is_overdue());
+                self.shared.assignment.release((self.id, turn.number()));
+                return result;
+            }
+            self.leave(&turn);
         }
         Ok(())
     }
@@ -66,7 +71,7 @@ impl Lane {
         while let Some(mut unit) = pending.pop() {
             let leads = pending.is_empty();
             let ended = self.attempt(slot, turn, leads, &mut unit, guarantee, growth.take(), handler, &mut tally);
-            match self.judge(&unit, guarantee, ended, &mut tally) {
+            match self.judge(&unit, ended, &mut tally) {
                 Verdict::Over { applied: Applied::Redelivered, cause } => {
                     if !self.shared.wait(REFRESH) {
                         return Err(self.stop_error(cause.map(|cause| Error::new(Code::PartitionRevoked, cause))));

@@ -109,8 +109,17 @@ fn nothing_commits_behind_a_unit_that_was_given_up() {
     let first = flights.enter(DEPTH, HANDLED).expect("nothing is in flight");
     flights.done(first, HANDLED);
     let second = flights.enter(DEPTH, HANDLED).expect("there is room");
-    flights.give_up(first);
+    flights.give_up(first, false);
     assert_eq!(flights.may(second, 1), May::Never);
+    assert_eq!(flights.enter(DEPTH, HANDLED), None);
+}
+
+/// The thread that ends a lane has not told the pipeline yet when another thread looks.
+#[test]
+fn nothing_is_opened_behind_a_unit_that_failed_for_good() {
+    let mut flights = Flights::default();
+    let first = flights.enter(DEPTH, HANDLED).expect("nothing is in flight");
+    flights.give_up(first, true);
     assert_eq!(flights.enter(DEPTH, HANDLED), None);
 }
 
@@ -118,7 +127,7 @@ fn nothing_commits_behind_a_unit_that_was_given_up() {
 fn a_unit_that_is_given_up_alone_harms_nobody() {
     let mut flights = Flights::default();
     let first = flights.enter(DEPTH, HANDLED).expect("nothing is in flight");
-    flights.give_up(first);
+    flights.give_up(first, false);
     let second = flights.enter(DEPTH, HANDLED).expect("nothing is in flight");
     assert_eq!(flights.may(second, STEPS), May::Go);
 }
