@@ -9,14 +9,14 @@ use crate::engine::batcher::{Batcher, Limits};
 use crate::engine::shared::Shared;
 use crate::error::{Code, Error, Result};
 use crate::kafka::GroupMetadata;
-use crate::kafka::consumer::Fetch;
+use crate::kafka::consumer::{Buffer, Fetch};
 use crate::kafka::message::{Fetched, Message};
 use crate::record::{Position, TopicPartition};
 
 /// Takes records from one lane's queue.
 pub(crate) struct Collector {
     lane: usize,
-    fetched: Vec<Fetch>,
+    buffer: Buffer,
     /// Under which epoch which offset comes next. A pause during an incremental rebalance may make
     /// librdkafka fetch anew what was taken from it at that moment.
     next: HashMap<TopicPartition, (u64, i64)>,
@@ -35,7 +35,7 @@ struct Filling {
 
 impl Collector {
     pub(crate) fn new(lane: usize) -> Self {
-        Self { lane, fetched: Vec::new(), next: HashMap::new() }
+        Self { lane, buffer: Buffer::default(), next: HashMap::new() }
     }
 
     /// Returns a batch, or `None` if nothing came in time.
@@ -66,18 +66,14 @@ impl Collector {
     /// librdkafka hands a record out and the moment when its epoch is noted.
     fn take(&mut self, shared: &Shared, room: usize, filling: &mut Filling) -> Result<usize> {
         let gate = shared.assignment.gate();
-        shared.consumer()?.fetch(self.lane, room, &mut self.fetched);
-        let taken = self.fetched.len();
         let now = Instant::now();
         filling.open = filling.runs.last().is_some_and(|run| gate.current(run));
-        for item in self.fetched.drain(..) {
-            match item {
-                Fetch::Message(message) => filling.add(message, &gate, self.lane, &mut self.next, now),
-                Fetch::OutOfRange(source, text) => filling.out_of_range.push((source, text)),
-                Fetch::Failed(error) => filling.failed = Some(error),
-            }
-        }
-        filling.note(&mut self.next);
+        let taken = shared.consumer()?.fetch(self.lane, room, &mut self.buffer, |item| match item {
+            Fetch::Message(message) => filling.add(message, &gate, self.lane, &mut self.next, now),
+            Fetch::OutOfRange(source, text) => filling.out_of_range.push((source, text)),
+            Fetch::Failed(error) => filling.failed = Some(error),
+        });
+        filling.end_run(&mut self.next);
         Ok(taken)
     }
 
@@ -118,8 +114,7 @@ impl Filling {
         expected: &mut HashMap<TopicPartition, (u64, i64)>,
         now: Instant,
     ) {
-        let (raw, leader_epoch) = (message.raw(), message.leader_epoch());
-        let next = Position { offset: raw.offset + 1, leader_epoch };
+        let raw = message.raw();
         let continues = self.open
             && self.messages.last().is_some_and(|last| {
                 let last = last.raw();
@@ -131,10 +126,10 @@ impl Filling {
                     return;
                 }
                 run.len += 1;
-                run.next = next;
+                run.next.offset = raw.offset + 1;
             }
             _ => {
-                self.note(expected);
+                self.end_run(expected);
                 let source = TopicPartition { topic: message.topic(), partition: raw.partition };
                 // A partition that moved meanwhile: its new owner reads the record.
                 let Some(ownership) = gate.ownership(&source).filter(|ownership| ownership.lane == lane) else {
@@ -145,6 +140,7 @@ impl Filling {
                     return;
                 }
                 let (first, start) = (raw.offset, self.messages.len());
+                let next = Position { offset: raw.offset + 1, leader_epoch: None };
                 self.runs.push(Run { source, epoch: ownership.epoch, start, len: 1, first, next });
                 self.open = true;
             }
@@ -154,8 +150,9 @@ impl Filling {
     }
 
     /// Notes how far the last run has come.
-    fn note(&self, expected: &mut HashMap<TopicPartition, (u64, i64)>) {
-        let Some(run) = self.runs.last() else { return };
+    fn end_run(&mut self, expected: &mut HashMap<TopicPartition, (u64, i64)>) {
+        let (Some(run), Some(last)) = (self.runs.last_mut(), self.messages.last()) else { return };
+        run.next.leader_epoch = last.leader_epoch();
         let reached = (run.epoch, run.next.offset);
         match expected.get_mut(&run.source) {
             Some(next) => *next = reached,

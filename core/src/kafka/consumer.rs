@@ -59,6 +59,13 @@ pub(crate) enum Fetch {
     Failed(Error),
 }
 
+/// Where [`Consumer::fetch`] lets librdkafka put what it hands over; kept from call to call.
+#[derive(Default)]
+pub(crate) struct Buffer(Vec<*mut sys::rd_kafka_message_t>);
+
+// SAFETY: between two calls the pointers mean nothing.
+unsafe impl Send for Buffer {}
+
 /// The group member.
 pub(crate) struct Consumer {
     client: Arc<Client>,
@@ -156,16 +163,23 @@ impl Consumer {
         }
     }
 
-    /// Takes up to `max` items that are there already from a lane's queue; never waits.
-    pub(crate) fn fetch(&self, lane: usize, max: usize, into: &mut Vec<Fetch>) {
+    /// Takes up to `max` items that are there already from a lane's queue; never waits. Returns how many
+    /// there were.
+    pub(crate) fn fetch(&self, lane: usize, max: usize, buffer: &mut Buffer, mut each: impl FnMut(Fetch)) -> usize {
         let queues = self.rebalancer.lanes.read();
-        let Some(queue) = queues.get(lane) else { return };
-        let mut raw: Vec<*mut sys::rd_kafka_message_t> = vec![std::ptr::null_mut(); max];
-        // SAFETY: the array is as long as it says. One lane has one caller at a time.
+        let Some(queue) = queues.get(lane) else { return 0 };
+        let raw = &mut buffer.0;
+        if raw.len() < max {
+            raw.resize(max, std::ptr::null_mut());
+        }
+        // SAFETY: the array is at least as long as that. One lane has one caller at a time.
         let count = unsafe { sys::rd_kafka_consume_batch_queue(queue.0, 0, raw.as_mut_ptr(), max) };
         let count = usize::try_from(count).unwrap_or(0);
-        // SAFETY: the first `count` entries are messages handed over to us.
-        into.extend(raw[..count].iter().map(|raw| sort(unsafe { Message::own(*raw) })));
+        for raw in &raw[..count] {
+            // SAFETY: these entries are messages handed over to us.
+            each(sort(unsafe { Message::own(*raw) }));
+        }
+        count
     }
 
     /// Commits offsets outside a transaction and waits for the reply.

@@ -43,7 +43,7 @@ fn clients_get_defaults_then_the_users_properties_then_ksems_own() {
         ("enable.partition.eof", "false"),
         ("fetch.queue.backoff.ms", "2"),
         ("fetch.wait.max.ms", "70"),
-        ("queued.min.messages", "100000"),
+        ("queued.min.messages", "20000"),
         ("queued.max.messages.kbytes", "16384"),
         ("max.partition.fetch.bytes", "4194304"),
         ("session.timeout.ms", "45000"),
