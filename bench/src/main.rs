@@ -3,6 +3,8 @@
 mod check;
 mod child;
 mod contestant;
+mod latency;
+mod machine;
 mod process;
 mod programs;
 mod report;
@@ -40,6 +42,7 @@ Examples:
   ksem-bench --only 10k --json result.json      every contestant by 10,000 records, and a JSON document
   ksem-bench --only ksem --kafka linger.ms=1    ksem with another property of librdkafka
   ksem-bench --enforce                          fails unless every target is met
+  ksem-bench latency --help                     from a record's time to its sight, under a steady load
 
 Every run is checked: the output has every record once, and the group's offsets are at the end.
 A run that is not correct ends the bench with an error. See bench/README.md.";
@@ -49,16 +52,21 @@ A run that is not correct ends the bench with an error. See bench/README.md.";
 #[command(name = "ksem-bench", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Hidden>,
+    command: Option<Command>,
     #[command(flatten)]
     options: Options,
 }
 
 #[derive(Subcommand)]
-enum Hidden {
+enum Command {
+    /// Latency of the three guarantees under a steady load
+    Latency(latency::Options),
     /// Runs one contestant; the bench starts itself with this.
     #[command(name = child::SUBCOMMAND, hide = true)]
     Contestant { job: String },
+    /// Runs one process of a latency run; the bench starts itself with this.
+    #[command(name = latency::part::SUBCOMMAND, hide = true)]
+    LatencyPart { job: String },
 }
 
 #[derive(Args)]
@@ -112,7 +120,9 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let cli = Cli::parse();
     let result = match &cli.command {
-        Some(Hidden::Contestant { job }) => child::serve(job).map(|()| true),
+        Some(Command::Latency(options)) => latency::run(options),
+        Some(Command::Contestant { job }) => child::serve(job).map(|()| true),
+        Some(Command::LatencyPart { job }) => latency::part::serve(job).map(|()| true),
         None => bench(&cli.options),
     };
     match result {

@@ -8,7 +8,7 @@ use std::process::{self, Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 /// The version that `kafka/pom.xml` names.
-pub(crate) const KAFKA_VERSION: &str = "4.3.1";
+pub const KAFKA_VERSION: &str = "4.3.1";
 /// Overrides the folder that downloads are kept in.
 const CACHE_DIR: &str = "KSEM_CACHE_DIR";
 /// The oldest Java that this Kafka runs on.

@@ -17,4 +17,5 @@ pub mod reader;
 
 pub use audit::{Audit, Observed};
 pub use cluster::{Cluster, ClusterConfig, Node};
+pub use jars::KAFKA_VERSION;
 pub use reader::{Isolation, ReadRecord};
