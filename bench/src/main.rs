@@ -3,6 +3,7 @@
 mod check;
 mod child;
 mod contestant;
+mod document;
 mod latency;
 mod machine;
 mod process;
@@ -43,6 +44,7 @@ Examples:
   ksem-bench --only ksem --kafka linger.ms=1    ksem with another property of librdkafka
   ksem-bench --enforce                          fails unless every target is met
   ksem-bench latency --help                     from a record's time to its sight, under a steady load
+  ksem-bench report --help                      docs/benchmarks.md with plots, from the JSON documents
 
 Every run is checked: the output has every record once, and the group's offsets are at the end.
 A run that is not correct ends the bench with an error. See bench/README.md.";
@@ -61,6 +63,8 @@ struct Cli {
 enum Command {
     /// Latency of the three guarantees under a steady load
     Latency(latency::Options),
+    /// Write docs/benchmarks.md and its plots
+    Report(document::Options),
     /// Runs one contestant; the bench starts itself with this.
     #[command(name = child::SUBCOMMAND, hide = true)]
     Contestant { job: String },
@@ -121,6 +125,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Some(Command::Latency(options)) => latency::run(options),
+        Some(Command::Report(options)) => document::run(options).map(|()| true),
         Some(Command::Contestant { job }) => child::serve(job).map(|()| true),
         Some(Command::LatencyPart { job }) => latency::part::serve(job).map(|()| true),
         None => bench(&cli.options),

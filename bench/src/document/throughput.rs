@@ -1,0 +1,188 @@
+//! The document of a throughput run, as far as the page needs it.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What `ksem-bench --json` wrote.
+#[derive(Debug, Deserialize)]
+pub(super) struct Throughput {
+    pub(super) work: Work,
+    pub(super) contestants: Vec<Contestant>,
+    #[serde(default)]
+    pub(super) ratios: Vec<Ratio>,
+    /// Peers by name, with their versions.
+    #[serde(default)]
+    pub(super) versions: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Work {
+    pub(super) records: u64,
+    pub(super) size: usize,
+    pub(super) partitions: i32,
+    pub(super) rounds: usize,
+}
+
+/// One row.
+#[derive(Debug, Deserialize)]
+pub(super) struct Contestant {
+    pub(super) name: String,
+    pub(super) records_per_s: Option<Spread>,
+    pub(super) client_cpu_s: Option<Spread>,
+    pub(super) client_peak_bytes: Option<Spread>,
+    pub(super) broker_cpu_s: Option<Spread>,
+    /// Why there are no figures.
+    #[serde(default)]
+    pub(super) trouble: Option<Value>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+pub(super) struct Spread {
+    pub(super) median: f64,
+    pub(super) min: f64,
+    pub(super) max: f64,
+}
+
+/// One figure over another, judged.
+#[derive(Debug, Deserialize)]
+pub(super) struct Ratio {
+    pub(super) meaning: String,
+    pub(super) value: Option<f64>,
+    #[serde(default)]
+    pub(super) rounds: Option<(f64, f64)>,
+    pub(super) at_least: Option<f64>,
+    pub(super) pass: bool,
+}
+
+/// A guarantee, as it is written in a contestant's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Short {
+    Amo,
+    Alo,
+    Eos,
+}
+
+impl Short {
+    pub(super) const ALL: [(Self, &'static str); 3] =
+        [(Self::Amo, "at_most_once"), (Self::Alo, "at_least_once"), (Self::Eos, "exactly_once")];
+}
+
+/// Everybody who commits that often.
+pub(super) struct Cadence {
+    /// As in `10k` or `100ms`.
+    pub(super) name: String,
+    pub(super) systems: Vec<System>,
+}
+
+/// A system with its bars, one for each guarantee.
+pub(super) struct System {
+    pub(super) name: String,
+    pub(super) bars: Vec<(Short, Spread)>,
+}
+
+impl Cadence {
+    /// The cadence in words.
+    pub(super) fn words(name: &str) -> String {
+        match (name.strip_suffix("ms"), name.strip_suffix('k')) {
+            (Some(ms), _) => format!("a commit every {ms} ms"),
+            (None, Some(thousands)) => format!("a commit every {thousands},000 records"),
+            (None, None) => format!("a commit every {name} records"),
+        }
+    }
+}
+
+impl Contestant {
+    /// System, guarantee and cadence: the name is `system-guarantee-cadence-variant`.
+    pub(super) fn parts(&self) -> Option<(String, Short, String)> {
+        let parts: Vec<&str> = self.name.split('-').collect();
+        let at = parts.iter().position(|part| ["amo", "alo", "eos"].contains(part))?;
+        let short = [Short::Amo, Short::Alo, Short::Eos][["amo", "alo", "eos"].iter().position(|s| *s == parts[at])?];
+        let cadence = (*parts.get(at + 1)?).to_owned();
+        let system = [&[parts[..at].join("-").as_str()], &parts[at + 2..]].concat().join(" ");
+        Some((system, short, cadence))
+    }
+}
+
+impl Throughput {
+    /// The contestants by cadence, in the order of the document; ksem first and then the fastest.
+    pub(super) fn cadences(&self) -> Vec<Cadence> {
+        let mut cadences: Vec<Cadence> = Vec::new();
+        for contestant in &self.contestants {
+            let Some((system, short, name)) = contestant.parts() else { continue };
+            let at = cadences.iter().position(|cadence| cadence.name == name).unwrap_or_else(|| {
+                cadences.push(Cadence { name, systems: Vec::new() });
+                cadences.len() - 1
+            });
+            let systems = &mut cadences[at].systems;
+            let at = systems.iter().position(|known| known.name == system).unwrap_or_else(|| {
+                systems.push(System { name: system, bars: Vec::new() });
+                systems.len() - 1
+            });
+            systems[at].bars.extend(contestant.records_per_s.map(|speed| (short, speed)));
+        }
+        for cadence in &mut cadences {
+            let fastest = |system: &System| system.bars.iter().map(|(_, speed)| speed.median).fold(0.0, f64::max);
+            cadence.systems.retain(|system| !system.bars.is_empty());
+            cadence.systems.iter_mut().for_each(|system| system.bars.sort_by_key(|(short, _)| *short));
+            cadence.systems.sort_by(|a, b| {
+                let ksem = |system: &System| system.name == "ksem";
+                ksem(b).cmp(&ksem(a)).then(fastest(b).total_cmp(&fastest(a)))
+            });
+        }
+        cadences
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn document() -> Throughput {
+        let row = |name: &str, speed: f64| {
+            serde_json::json!({
+                "name": name,
+                "records_per_s": { "median": speed, "min": speed * 0.9, "max": speed * 1.1 },
+                "client_cpu_s": { "median": 2.5, "min": 2.4, "max": 2.6 },
+                "client_peak_bytes": { "median": 1e8, "min": 1e8, "max": 1e8 },
+                "broker_cpu_s": { "median": 1.0, "min": 1.0, "max": 1.0 },
+            })
+        };
+        let document = serde_json::json!({
+            "work": { "records": 1_000_000, "size": 200, "partitions": 4, "rounds": 3, "processors": 2 },
+            "contestants": [
+                row("rdkafka-plain-alo-10k-tuned", 82_307.0),
+                row("ksem-eos-10k", 427_408.0),
+                row("ksem-alo-10k", 517_454.0),
+                row("franz-go-alo-10k", 900_000.0),
+                row("ksem-alo-100ms", 400_000.0),
+                { "name": "streams-eos-100ms", "records_per_s": null, "trouble": { "not-run": "no java" } },
+            ],
+            "ratios": [
+                { "meaning": "exactly-once / at-least-once, by 10,000", "over": "ksem-eos-10k", "under": "ksem-alo-10k",
+                  "at_least": 0.65, "value": 0.83, "rounds": [0.64, 0.83], "pass": true },
+            ],
+        });
+        serde_json::from_value(document).expect("a document")
+    }
+
+    #[test]
+    fn contestants_are_grouped_by_cadence_with_ksem_first() {
+        let cadences = document().cadences();
+        assert_eq!(cadences.iter().map(|cadence| cadence.name.as_str()).collect::<Vec<_>>(), ["10k", "100ms"]);
+        let names =
+            |index: usize| cadences[index].systems.iter().map(|system| system.name.as_str()).collect::<Vec<_>>();
+        assert_eq!(names(0), ["ksem", "franz-go", "rdkafka-plain tuned"]);
+        assert_eq!(names(1), ["ksem"], "who did not run has no bar");
+        let bars: Vec<Short> = cadences[0].systems[0].bars.iter().map(|(short, _)| *short).collect();
+        assert_eq!(bars, [Short::Alo, Short::Eos]);
+    }
+
+    #[test]
+    fn cadences_have_words() {
+        assert_eq!(Cadence::words("10k"), "a commit every 10,000 records");
+        assert_eq!(Cadence::words("500"), "a commit every 500 records");
+        assert_eq!(Cadence::words("100ms"), "a commit every 100 ms");
+    }
+}
