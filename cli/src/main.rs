@@ -22,7 +22,8 @@ use clap::{CommandFactory, Parser, Subcommand};
     after_help = "Examples:\n  ksem demo                                  see what each guarantee does when a process is killed\n  \
     ksem broker --topic orders:4               a Kafka broker for development, on 127.0.0.1:9092\n  \
     ksem run --config pipeline.toml            run a pipeline\n  \
-    ksem run --config pipeline.toml --check    list every problem of a configuration\n\n\
+    ksem run --config pipeline.toml --check    list every problem of a configuration\n  \
+    ksem bench --config pipeline.toml          what each guarantee costs on your cluster\n\n\
     Exit status: 0 done, 1 a bug in ksem, 2 configuration or usage, 3 cluster unavailable,\n\
     4 transaction or group membership lost (fenced), 5 handler failed, 6 data lost from the input,\n\
     130 interrupted twice."
@@ -46,6 +47,8 @@ enum Command {
     Broker(commands::broker::Args),
     /// Run the pipeline of a configuration file
     Run(commands::run::Args),
+    /// Measure what each guarantee costs on your cluster
+    Bench(commands::bench::Args),
     /// Create, list, describe and delete topics
     Topic(commands::topic::Args),
     /// Send lines from standard input to a topic
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Broker(args) => commands::broker::run(&args),
         Command::Run(args) => commands::run::run(&args, cli.quiet),
+        Command::Bench(args) => commands::bench::run(&args),
         Command::Topic(args) => commands::topic::run(&args),
         Command::Produce(args) => commands::produce::run(&args),
         Command::Consume(args) => commands::consume::run(&args),

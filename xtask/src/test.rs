@@ -21,7 +21,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     part("units and properties", || cargo_on_all("test", &["--lib", "--bins", "--test", "config"]));
     part("documentation examples", || cargo_on_all("test", &["--doc"]));
     part("embedded broker", || suite(&["admin", "consumer_groups", "server", "transactions", "volume"]));
-    part("command line on the embedded broker", || suite(&["topic_produce_consume"]));
+    part("command line on the embedded broker", || suite(&["topic_produce_consume", "bench_command"]));
     part("demo", demo);
     part("testkit on real Kafka", || suite(&["isolation", "one_node", "three_nodes"]));
     part("real Kafka: errors", || suite(&["errors"]));

@@ -1,4 +1,4 @@
-//! How `ksem topic`, `produce` and `consume` reach the cluster: options, or a pipeline's configuration.
+//! How `ksem topic`, `produce`, `consume` and `bench` reach the cluster: options, or a pipeline's configuration.
 
 use std::fmt::Display;
 use std::path::PathBuf;

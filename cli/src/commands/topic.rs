@@ -152,7 +152,7 @@ fn create(args: &Create) -> Done {
 }
 
 /// Waits until brokers know what the controller has done; it takes them a moment at most.
-fn settle(done: impl Fn() -> ksem::Result<bool>) {
+pub(super) fn settle(done: impl Fn() -> ksem::Result<bool>) {
     let until = Instant::now() + Duration::from_secs(5);
     while Instant::now() < until && !done().unwrap_or(true) {
         thread::sleep(Duration::from_millis(50));
@@ -266,12 +266,12 @@ fn unknown(name: &str, hint: &str) -> Failure {
 }
 
 /// Unlike `println!`, which panics, where the reader of a pipe has gone.
-fn say(text: &str) -> Done {
+pub(super) fn say(text: &str) -> Done {
     Ok(writeln!(io::stdout(), "{text}")?)
 }
 
 /// Aligns columns: the first `left` ones to the left, the numbers after them to the right.
-fn table(head: &[&str], left: usize, rows: Vec<Vec<String>>) -> String {
+pub(super) fn table(head: &[&str], left: usize, rows: Vec<Vec<String>>) -> String {
     let mut lines = vec![head.iter().map(|name| (*name).to_owned()).collect()];
     lines.extend(rows);
     let width = |column: usize| lines.iter().map(|line: &Vec<String>| line[column].len()).max().unwrap_or(0);
