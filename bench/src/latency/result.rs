@@ -95,8 +95,6 @@ pub(crate) struct Run {
     /// Batches that were tried again or aborted.
     pub(crate) retried: u64,
     pub(crate) batches: u64,
-    /// From the time at which a record had to be sent to the broker's acknowledgement of it in the input.
-    pub(crate) load_ack_p99_ms: f64,
     /// From the time at which a record had to be sent to the call that sent it.
     pub(crate) load_late_p99_ms: f64,
     pub(crate) cores: Cores,
@@ -117,7 +115,6 @@ impl Run {
             repeated: seen.repeated,
             retried,
             batches,
-            load_ack_p99_ms: sent.ack_p99_ms,
             load_late_p99_ms: sent.late_p99_ms,
             cores,
         }
@@ -168,7 +165,6 @@ pub(crate) mod tests {
             repeated: 0,
             retried: 0,
             batches: 10,
-            load_ack_p99_ms: 0.5,
             load_late_p99_ms: 0.1,
             cores: Cores { broker: 0.5, pipeline: 0.25, load: 0.125, reader: 0.125 },
         }
