@@ -1,7 +1,7 @@
 //! Whether a run was correct: every record is in the output once, and the group's offsets are at the end.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 use ksem_testkit::reader::{self, Isolation};
@@ -12,10 +12,12 @@ use crate::programs::Job;
 /// A transaction's markers are written after its commit was answered.
 const MARKERS: Duration = Duration::from_secs(15);
 
-/// Reads a run's output and offsets with a client that has nothing to do with any contestant.
-pub(crate) fn run(job: &Job, size: usize) -> Result<()> {
+/// Reads a run's output and offsets with a client that has nothing to do with any contestant. The input was loaded
+/// before `started`: a record with a later timestamp did not keep its own.
+pub(crate) fn run(job: &Job, size: usize, started: SystemTime) -> Result<()> {
     wait_for_markers(job)?;
-    let mut tally = Tally::new(job.records, size);
+    let started = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
+    let mut tally = Tally::new(job.records, size, started);
     let deadline = Duration::from_mins(1) + Duration::from_micros(job.records * 50);
     reader::visit_topic(&job.bootstrap, &job.output, Isolation::ReadCommitted, deadline, |record| tally.add(&record))?;
     tally.verdict()?;
@@ -52,19 +54,23 @@ fn check_offsets(job: &Job) -> Result<()> {
 struct Tally {
     records: u64,
     size: usize,
+    started: i64,
     read: u64,
     distinct: u64,
     foreign: u64,
+    restamped: u64,
     seen: Vec<u64>,
 }
 
 impl Tally {
-    fn new(records: u64, size: usize) -> Self {
-        Self { records, size, read: 0, distinct: 0, foreign: 0, seen: vec![0; records.div_ceil(64) as usize] }
+    fn new(records: u64, size: usize, started: i64) -> Self {
+        let seen = vec![0; records.div_ceil(64) as usize];
+        Self { records, size, started, read: 0, distinct: 0, foreign: 0, restamped: 0, seen }
     }
 
     fn add(&mut self, record: &ReadRecord) {
         self.read += 1;
+        self.restamped += u64::from(record.timestamp >= self.started);
         let value = record.value.as_deref().filter(|value| value.len() == self.size);
         let id = value.and_then(load::value_id).filter(|id| *id < self.records);
         let key = record.key.as_deref().and_then(load::key_id);
@@ -78,8 +84,9 @@ impl Tally {
     }
 
     fn verdict(&self) -> Result<()> {
-        let Self { records, read, distinct, foreign, .. } = *self;
+        let Self { records, read, distinct, foreign, restamped, .. } = *self;
         ensure!(foreign == 0, "{foreign} records of the output are not copies of the input");
+        ensure!(restamped == 0, "{restamped} records of the output have a timestamp of their own");
         ensure!(read == records && distinct == records, "of {records} records, {read} came out, {distinct} distinct");
         Ok(())
     }
@@ -90,7 +97,11 @@ mod tests {
     use super::*;
 
     fn tally(ids: &[(u64, u64)]) -> Result<()> {
-        let mut tally = Tally::new(3, 50);
+        tally_at(0, ids)
+    }
+
+    fn tally_at(timestamp: i64, ids: &[(u64, u64)]) -> Result<()> {
+        let mut tally = Tally::new(3, 50, 1);
         for (key, value) in ids {
             tally.add(&ReadRecord {
                 partition: 0,
@@ -98,7 +109,7 @@ mod tests {
                 key: Some(key.to_string().into_bytes()),
                 value: Some(load::value(*value, 50)),
                 headers: Vec::new(),
-                timestamp: 0,
+                timestamp,
             });
         }
         tally.verdict()
@@ -112,5 +123,6 @@ mod tests {
         assert!(tally(&[(0, 0), (1, 1), (1, 1)]).is_err(), "lost and repeated");
         assert!(tally(&[(0, 0), (1, 2), (2, 1)]).is_err(), "mixed up");
         assert!(tally(&[(0, 0), (1, 1), (3, 3)]).is_err(), "foreign");
+        assert!(tally_at(1, &[(0, 0), (1, 1), (2, 2)]).is_err(), "written with the time of the copy");
     }
 }

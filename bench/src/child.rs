@@ -1,7 +1,7 @@
 //! One run of one contestant, in a process of its own.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -19,6 +19,7 @@ pub(crate) const SUBCOMMAND: &str = "contestant";
 /// What one run took.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Run {
+    pub(crate) records: u64,
     pub(crate) records_per_s: f64,
     /// From the first record seen to the commit of the last.
     pub(crate) elapsed_s: f64,
@@ -46,8 +47,7 @@ impl Drop for Running {
 pub(crate) fn measure(job: &Job, broker: u32, limit: Duration) -> Result<Run> {
     let broker_before = process::cpu_seconds(broker)?;
     let started = SystemTime::now();
-    let child = Command::new(std::env::current_exe().context("the path of this program")?)
-        .arg(SUBCOMMAND)
+    let child = programs::command(&job.contestant)?
         .arg(serde_json::to_string(job)?)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -79,6 +79,7 @@ pub(crate) fn measure(job: &Job, broker: u32, limit: Duration) -> Result<Run> {
     ensure!(done.elapsed_s > 0.0, "it took no time");
     let first = UNIX_EPOCH + Duration::from_micros(done.first_unix_us);
     Ok(Run {
+        records: job.records,
         records_per_s: job.records as f64 / done.elapsed_s,
         elapsed_s: done.elapsed_s,
         first_record_s: first.duration_since(started).unwrap_or_default().as_secs_f64(),

@@ -3,6 +3,9 @@
 use ksem::Guarantee;
 use serde::{Deserialize, Serialize};
 
+use crate::cadence::Cadence;
+use crate::peers::PEERS;
+
 /// What a contestant is made of. Each kind has its program in [`crate::programs`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "system", rename_all = "kebab-case")]
@@ -19,6 +22,13 @@ pub(crate) enum System {
         /// With the three settings that cost librdkafka most at their defaults.
         tuned: bool,
     },
+    /// The `krafka` crate.
+    Krafka,
+    /// A program of its own, in another language or with its own dependencies: a row of [`PEERS`].
+    Peer {
+        /// The row's name.
+        peer: String,
+    },
 }
 
 /// One row of the table.
@@ -28,43 +38,55 @@ pub(crate) struct Contestant {
     pub(crate) system: System,
     #[serde(with = "guarantee_name")]
     pub(crate) guarantee: Guarantee,
-    /// Records in a commit.
-    pub(crate) batch: usize,
+    pub(crate) cadence: Cadence,
 }
 
 impl Contestant {
     /// The name in tables and for `--only`, as in `ksem-eos-10k`.
     pub(crate) fn name(&self) -> String {
-        let guarantee = short(self.guarantee);
-        let batch = batch_name(self.batch);
-        match self.system {
-            System::Ksem { lanes: None, .. } => format!("ksem-{guarantee}-{batch}"),
-            System::Ksem { lanes: Some(lanes), .. } => format!("ksem-{guarantee}-{batch}-lanes{lanes}"),
-            System::RdkafkaPlain { tuned: false } => format!("rdkafka-plain-{guarantee}-{batch}"),
-            System::RdkafkaPlain { tuned: true } => format!("rdkafka-plain-{guarantee}-{batch}-tuned"),
-        }
+        let (system, variant) = match &self.system {
+            System::Ksem { lanes: None, .. } => ("ksem", String::new()),
+            System::Ksem { lanes: Some(lanes), .. } => ("ksem", format!("-lanes{lanes}")),
+            System::RdkafkaPlain { tuned: false } => ("rdkafka-plain", String::new()),
+            System::RdkafkaPlain { tuned: true } => ("rdkafka-plain", "-tuned".to_owned()),
+            System::Krafka => ("krafka", String::new()),
+            System::Peer { peer } => match peer.split_once(':') {
+                Some((peer, variant)) => (peer, format!("-{variant}")),
+                None => (peer.as_str(), String::new()),
+            },
+        };
+        format!("{system}-{}-{}{variant}", short(self.guarantee), self.cadence)
     }
 }
 
-/// Every contestant for these batch sizes. `lanes` adds ksem with so many lanes to ksem as it is; `kafka` is set for
+/// Every contestant for these cadences. `lanes` adds ksem with so many lanes to ksem as it is; `kafka` is set for
 /// ksem everywhere.
-pub(crate) fn all(batches: &[usize], lanes: &[usize], kafka: &[(String, String)]) -> Vec<Contestant> {
+pub(crate) fn all(cadences: &[Cadence], lanes: &[usize], kafka: &[(String, String)]) -> Vec<Contestant> {
     let mut contestants = Vec::new();
-    for &batch in batches {
-        for guarantee in Guarantee::ALL {
-            for lanes in std::iter::once(None).chain(lanes.iter().copied().map(Some)) {
-                let system = System::Ksem { lanes, kafka: kafka.to_vec() };
-                contestants.push(Contestant { system, guarantee, batch });
+    for &cadence in cadences {
+        let mut add = |system: &System, guarantees: &[Guarantee]| {
+            let row = |guarantee: &Guarantee| Contestant { system: system.clone(), guarantee: *guarantee, cadence };
+            contestants.extend(guarantees.iter().map(row));
+        };
+        for lanes in std::iter::once(None).chain(lanes.iter().copied().map(Some)) {
+            add(&System::Ksem { lanes, kafka: kafka.to_vec() }, &Guarantee::ALL);
+        }
+        // A commit takes the plain loop a tenth of a second: small ones would take minutes, and show nothing new.
+        if cadence.batch().is_none_or(|batch| batch >= 1_000) {
+            for tuned in [false, true] {
+                add(&System::RdkafkaPlain { tuned }, &NOT_AT_MOST_ONCE);
             }
         }
-        for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
-            for tuned in [false, true] {
-                contestants.push(Contestant { system: System::RdkafkaPlain { tuned }, guarantee, batch });
-            }
+        add(&System::Krafka, &NOT_AT_MOST_ONCE);
+        for peer in PEERS.iter().filter(|peer| peer.commits.allow(cadence)) {
+            add(&System::Peer { peer: peer.name.to_owned() }, &NOT_AT_MOST_ONCE);
         }
     }
     contestants
 }
+
+/// What peers are asked for: at-most-once is nobody's documented way.
+const NOT_AT_MOST_ONCE: [Guarantee; 2] = [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce];
 
 fn short(guarantee: Guarantee) -> &'static str {
     match guarantee {
@@ -72,10 +94,6 @@ fn short(guarantee: Guarantee) -> &'static str {
         Guarantee::AtLeastOnce => "alo",
         Guarantee::ExactlyOnce => "eos",
     }
-}
-
-fn batch_name(batch: usize) -> String {
-    if batch >= 1000 && batch.is_multiple_of(1000) { format!("{}k", batch / 1000) } else { batch.to_string() }
 }
 
 /// A guarantee is written by its name.
@@ -100,7 +118,8 @@ mod tests {
 
     #[test]
     fn names_are_distinct_and_survive_the_way_to_the_child() {
-        let contestants = all(&[500, 1_000, 10_000], &[1, 2], &[("linger.ms".to_owned(), "1".to_owned())]);
+        let cadences = [Cadence::Records(500), Cadence::Records(1_000), Cadence::Records(10_000), Cadence::Ms(100)];
+        let contestants = all(&cadences, &[1, 2], &[("linger.ms".to_owned(), "1".to_owned())]);
         let mut names: Vec<String> = contestants.iter().map(Contestant::name).collect();
         for contestant in &contestants {
             let text = serde_json::to_string(contestant).expect("it has a form in JSON");
@@ -110,7 +129,9 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), contestants.len());
-        assert!(names.contains(&"ksem-eos-10k".to_owned()));
-        assert!(names.contains(&"rdkafka-plain-alo-500-tuned".to_owned()));
+        for name in ["ksem-eos-10k", "rdkafka-plain-alo-1k-tuned", "franz-go-eos-500", "streams-eos-100ms-threads2"] {
+            assert!(names.contains(&name.to_owned()), "{name}");
+        }
+        assert!(!names.contains(&"streams-eos-10k".to_owned()), "Kafka Streams commits by time only");
     }
 }

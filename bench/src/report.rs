@@ -1,4 +1,4 @@
-//! Medians, the table, the ratios and the JSON document.
+//! Medians, the table and the JSON document.
 
 use std::fmt::Write;
 
@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::child::Run;
 use crate::contestant::Contestant;
 use crate::programs;
+use crate::targets::Ratio;
 
 /// The middle of some measurements, with their ends.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -18,7 +19,7 @@ pub(crate) struct Spread {
 
 impl Spread {
     /// `None` where nothing was measured.
-    fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
@@ -32,91 +33,47 @@ impl Spread {
 pub(crate) struct Row {
     pub(crate) contestant: Contestant,
     pub(crate) runs: Vec<Run>,
+    pub(crate) trouble: Option<Trouble>,
+}
+
+/// Why a contestant has no figures.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Trouble {
+    /// It could not be built.
+    NotRun(String),
+    /// A run was not correct, or did not end.
+    Failed(String),
 }
 
 impl Row {
-    fn spread(&self, of: impl Fn(&Run) -> f64) -> Option<Spread> {
+    pub(crate) fn spread(&self, of: impl Fn(&Run) -> f64) -> Option<Spread> {
         Spread::of(self.runs.iter().map(of))
     }
-}
-
-/// One figure over another.
-struct Target {
-    meaning: &'static str,
-    over: &'static str,
-    under: &'static str,
-    at_least: f64,
-}
-
-const TARGETS: &[Target] = &[
-    Target {
-        meaning: "exactly-once / at-least-once, by 10,000",
-        over: "ksem-eos-10k",
-        under: "ksem-alo-10k",
-        at_least: 0.65,
-    },
-    Target {
-        meaning: "at-least-once by 10,000 / the plain rdkafka loop",
-        over: "ksem-alo-10k",
-        under: "rdkafka-plain-alo-10k",
-        at_least: 3.0,
-    },
-];
-
-/// What became of a target.
-#[derive(Debug, Serialize)]
-pub(crate) struct Ratio {
-    meaning: &'static str,
-    over: &'static str,
-    under: &'static str,
-    at_least: f64,
-    /// The ratio of the medians.
-    value: Option<f64>,
-    /// The smallest and the largest ratio within one round.
-    rounds: Option<(f64, f64)>,
-    pub(crate) pass: bool,
-}
-
-/// Judges every target. One whose contestants did not run is not met.
-pub(crate) fn ratios(rows: &[Row]) -> Vec<Ratio> {
-    let find = |name: &str| rows.iter().find(|row| row.contestant.name() == name);
-    let ratio = |target: &Target| {
-        let Target { meaning, over, under, at_least } = *target;
-        let pair = find(over).zip(find(under));
-        let value = pair.and_then(|(over, under)| {
-            let speed = |run: &Run| run.records_per_s;
-            Some(over.spread(speed)?.median / under.spread(speed)?.median)
-        });
-        let rounds = pair.and_then(|(over, under)| {
-            let pairs = over.runs.iter().zip(&under.runs);
-            Spread::of(pairs.map(|(over, under)| over.records_per_s / under.records_per_s))
-        });
-        Ratio {
-            meaning,
-            over,
-            under,
-            at_least,
-            value,
-            rounds: rounds.map(|spread| (spread.min, spread.max)),
-            pass: value.is_some_and(|value| value >= at_least),
-        }
-    };
-    TARGETS.iter().map(ratio).collect()
 }
 
 /// What everybody did.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Work {
-    pub(crate) records: u64,
+    /// The same number for everybody; `None` is a number for each cadence.
+    pub(crate) records: Option<u64>,
+    /// The numbers for each cadence divided by this.
+    pub(crate) part: u64,
     pub(crate) size: usize,
     pub(crate) partitions: i32,
     pub(crate) rounds: usize,
     pub(crate) processors: usize,
 }
 
+impl Work {
+    /// How many records this contestant copies: the same for all of its cadence.
+    pub(crate) fn records_of(&self, contestant: &Contestant) -> u64 {
+        self.records.unwrap_or(contestant.cadence.records() / self.part)
+    }
+}
+
 /// The table, as it is printed.
-pub(crate) fn table(rows: &[Row], work: Work) -> String {
-    let millions = work.records as f64 / 1e6;
+pub(crate) fn table(rows: &[Row]) -> String {
     let width = rows.iter().map(|row| row.contestant.name().len()).max().unwrap_or(0).max("contestant".len());
     let mut text = String::new();
     let _ = writeln!(
@@ -125,37 +82,33 @@ pub(crate) fn table(rows: &[Row], work: Work) -> String {
         "contestant", "records/s", "[min - max]", "first s", "CPU s/M", "peak MiB", "broker s/M"
     );
     for row in rows {
+        let name = row.contestant.name();
+        if let Some(trouble) = &row.trouble {
+            let (verdict, reason) = match trouble {
+                Trouble::NotRun(reason) => ("NOT RUN", reason),
+                Trouble::Failed(reason) => ("FAILED", reason),
+            };
+            let _ = writeln!(text, "{name:width$}  {verdict:>9} {}", reason.lines().next().unwrap_or_default());
+            continue;
+        }
         let Some(speed) = row.spread(|run| run.records_per_s) else { continue };
         let median = |of: &dyn Fn(&Run) -> f64| row.spread(of).map_or(f64::NAN, |spread| spread.median);
         let _ = writeln!(
             text,
-            "{:width$}  {:>9} {:<23}  {:>8.2}  {:>8.2}  {:>8.0}  {:>8.2}",
-            row.contestant.name(),
+            "{name:width$}  {:>9} {:<23}  {:>8.2}  {:>8.2}  {:>8.0}  {:>8.2}",
             grouped(speed.median),
             format!("[{} - {}]", grouped(speed.min), grouped(speed.max)),
             median(&|run| run.first_record_s),
-            median(&|run| run.client_cpu_s / millions),
+            median(&|run| run.client_cpu_s / millions(run)),
             median(&|run| run.client_peak_bytes as f64 / f64::from(1 << 20)),
-            median(&|run| run.broker_cpu_s / millions),
+            median(&|run| run.broker_cpu_s / millions(run)),
         );
     }
     text
 }
 
-/// The ratios, as they are printed.
-pub(crate) fn verdicts(ratios: &[Ratio]) -> String {
-    let mut text = String::new();
-    for Ratio { meaning, over, under, at_least, value, rounds, pass } in ratios {
-        let verdict = match value {
-            None => "NOT RUN",
-            Some(_) if *pass => "PASS",
-            Some(_) => "FAIL",
-        };
-        let value = value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
-        let rounds = rounds.map_or_else(String::new, |(min, max)| format!(" [{min:.2} - {max:.2}]"));
-        let _ = writeln!(text, "{verdict:7}  {value}{rounds}, at least {at_least}: {meaning} ({over} / {under})");
-    }
-    text
+fn millions(run: &Run) -> f64 {
+    run.records as f64 / 1e6
 }
 
 /// The whole result for programs.
@@ -175,6 +128,7 @@ pub(crate) fn json(rows: &[Row], ratios: &[Ratio], work: Work) -> serde_json::Va
                 "client_peak_bytes": row.spread(|run| run.client_peak_bytes as f64),
                 "broker_cpu_s": row.spread(|run| run.broker_cpu_s),
                 "runs": row.runs,
+                "trouble": row.trouble,
             })
         })
         .collect();
@@ -195,8 +149,9 @@ pub(crate) fn grouped(number: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::cadence::Cadence;
     use crate::contestant;
 
     #[test]
@@ -213,11 +168,12 @@ mod tests {
         assert_eq!(grouped(1_234_567.0), "1,234,567");
     }
 
-    fn rows(speed: impl Fn(&str) -> f64) -> Vec<Row> {
+    /// Every contestant of a bench without options, each with one run.
+    pub(crate) fn rows(speed: impl Fn(&str) -> f64) -> Vec<Row> {
         let row = |contestant: Contestant| {
-            let records_per_s = speed(&contestant.name());
             let run = Run {
-                records_per_s,
+                records: 1_000_000,
+                records_per_s: speed(&contestant.name()),
                 elapsed_s: 1.0,
                 first_record_s: 0.1,
                 client_cpu_s: 1.0,
@@ -225,21 +181,31 @@ mod tests {
                 broker_cpu_s: 1.0,
                 retried: 0,
             };
-            Row { contestant, runs: vec![run] }
+            Row { contestant, runs: vec![run], trouble: None }
         };
-        contestant::all(&[10_000], &[], &[]).into_iter().map(row).collect()
+        contestant::all(&Cadence::DEFAULTS, &[], &[]).into_iter().map(row).collect()
     }
 
     #[test]
-    fn targets_name_contestants_that_exist_and_are_judged() {
-        let speed = |name: &str| match name {
-            "ksem-alo-10k" => 100.0,
-            "ksem-eos-10k" => 65.0,
-            _ => 50.0,
-        };
-        let judged = ratios(&rows(speed));
-        assert_eq!(judged.iter().map(|ratio| ratio.pass).collect::<Vec<_>>(), [true, false]);
-        assert!(verdicts(&judged).contains("FAIL     2.00 [2.00 - 2.00], at least 3"));
-        assert!(ratios(&[]).iter().all(|ratio| !ratio.pass), "what did not run is not met");
+    fn who_did_not_run_is_in_the_table() {
+        let mut rows = rows(|_| 123_456.0);
+        rows.truncate(2);
+        rows[1].runs.clear();
+        rows[1].trouble = Some(Trouble::NotRun("`go` is not installed\nmore".to_owned()));
+        let text = table(&rows);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].contains("123,456"), "{text}");
+        assert!(lines[2].ends_with("NOT RUN `go` is not installed"), "{text}");
+    }
+
+    #[test]
+    fn the_number_of_records_goes_by_the_cadence() {
+        let mut work = Work { records: None, part: 5, size: 200, partitions: 4, rounds: 1, processors: 2 };
+        let contestants = contestant::all(&[Cadence::Records(100), Cadence::Ms(100)], &[], &[]);
+        let last = contestants.len() - 1;
+        assert_eq!(work.records_of(&contestants[0]), 20_000);
+        assert_eq!(work.records_of(&contestants[last]), 200_000);
+        work.records = Some(7);
+        assert_eq!(work.records_of(&contestants[0]), 7);
     }
 }

@@ -6,7 +6,11 @@ use anyhow::{Result, ensure};
 use ksem::{Config, Pipeline, Until};
 
 use super::{Clock, Done, Job};
+use crate::cadence::Cadence;
 use crate::contestant::Contestant;
+
+/// Records and bytes that no commit reaches before its time.
+const BY_TIME: (usize, usize) = (1_000_000, 64 << 20);
 
 pub(super) fn run(job: &Job, lanes: Option<usize>, kafka: &[(String, String)]) -> Result<Done> {
     let mut config = Config {
@@ -19,8 +23,14 @@ pub(super) fn run(job: &Job, lanes: Option<usize>, kafka: &[(String, String)]) -
     for (name, value) in kafka {
         config.kafka.set(name, value);
     }
-    config.batch.max_records = job.contestant.batch;
-    config.commit.max_records = job.contestant.batch;
+    match job.contestant.cadence {
+        Cadence::Records(records) => config.commit.max_records = records as usize,
+        Cadence::Ms(ms) => {
+            config.commit.max_records = BY_TIME.0;
+            config.commit.max_bytes = BY_TIME.1;
+            config.commit.commit_interval_ms = ms;
+        }
+    }
     config.transactions.lanes = lanes;
     // Given, so that nothing is left in the user's state folder.
     config.transactions.instance_id = Some("bench".to_owned());
@@ -47,10 +57,15 @@ pub(super) fn settings(
     lanes: Option<usize>,
     kafka: &[(String, String)],
 ) -> Vec<(String, String)> {
-    let mut settings = vec![
-        ("guarantee".to_owned(), contestant.guarantee.to_string()),
-        ("batch.max_records".to_owned(), contestant.batch.to_string()),
-    ];
+    let mut settings = vec![("guarantee".to_owned(), contestant.guarantee.to_string())];
+    match contestant.cadence {
+        Cadence::Records(records) => settings.push(("commit.max_records".to_owned(), records.to_string())),
+        Cadence::Ms(ms) => settings.extend([
+            ("commit.max_records".to_owned(), BY_TIME.0.to_string()),
+            ("commit.max_bytes".to_owned(), BY_TIME.1.to_string()),
+            ("commit.commit_interval_ms".to_owned(), ms.to_string()),
+        ]),
+    }
     settings.extend(lanes.map(|lanes| ("transactions.lanes".to_owned(), lanes.to_string())));
     settings.extend(kafka.iter().map(|(name, value)| (format!("kafka.{name}"), value.clone())));
     settings

@@ -1,15 +1,22 @@
 //! The contestants' programs. Each runs in a process of its own.
 
+mod krafka;
 mod ksem;
+mod pace;
 mod rdkafka_plain;
 
+use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::child;
 use crate::contestant::{Contestant, System};
+use crate::peers::Peer;
+use pace::Pace;
 
 /// What a contestant is told, as JSON in its last argument.
 #[derive(Debug, Serialize, Deserialize)]
@@ -20,6 +27,8 @@ pub(crate) struct Job {
     pub(crate) output: String,
     pub(crate) group: String,
     pub(crate) records: u64,
+    /// As [`settings`] says. ksem and the loops in this crate have theirs themselves.
+    pub(crate) settings: BTreeMap<String, String>,
 }
 
 /// What a contestant says when everything is committed and closed: one line of JSON on standard output. It then
@@ -34,20 +43,37 @@ pub(crate) struct Done {
     pub(crate) retried: u64,
 }
 
-/// Runs a contestant to its end.
+/// The command line of a contestant, which takes the job as its last argument.
+pub(crate) fn command(contestant: &Contestant) -> Result<Command> {
+    if let System::Peer { peer } = &contestant.system {
+        let peer = Peer::find(peer).with_context(|| format!("there is no peer {peer}"))?;
+        return peer.kit.command(peer.program);
+    }
+    let mut command = Command::new(std::env::current_exe().context("the path of this program")?);
+    command.arg(child::SUBCOMMAND);
+    Ok(command)
+}
+
+/// Runs a contestant of this program to its end.
 pub(crate) fn run(job: &Job) -> Result<Done> {
     match &job.contestant.system {
         System::Ksem { lanes, kafka } => ksem::run(job, *lanes, kafka),
         System::RdkafkaPlain { tuned } => rdkafka_plain::run(job, *tuned),
+        System::Krafka => krafka::run(job),
+        System::Peer { peer } => bail!("{peer} is a program of its own"),
     }
 }
 
-/// The settings of a contestant beside the group, the addresses and the topics: for the report.
-pub(crate) fn settings(contestant: &Contestant) -> Vec<(String, String)> {
-    match &contestant.system {
+/// The settings of a contestant beside the group, the addresses and the topics: for the report, and for programs in
+/// other languages.
+pub(crate) fn settings(contestant: &Contestant) -> BTreeMap<String, String> {
+    let settings = match &contestant.system {
         System::Ksem { lanes, kafka } => ksem::settings(contestant, *lanes, kafka),
         System::RdkafkaPlain { tuned } => rdkafka_plain::settings(contestant.guarantee, *tuned),
-    }
+        System::Krafka => krafka::settings(contestant.guarantee),
+        System::Peer { peer } => Peer::find(peer).map_or_else(Vec::new, |peer| peer.settings(contestant.guarantee)),
+    };
+    settings.into_iter().collect()
 }
 
 /// The first record seen and the last step taken, by whichever thread.

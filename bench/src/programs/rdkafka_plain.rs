@@ -18,7 +18,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::util::Timeout;
 use rdkafka::{ClientConfig, ClientContext, Message};
 
-use super::{Clock, Done, Job};
+use super::{Clock, Done, Job, Pace};
 
 /// What the guarantees need of a consumer. `isolation.level` is `read_committed` by default.
 const CONSUMER: &[(&str, &str)] = &[("auto.offset.reset", "earliest"), ("enable.auto.commit", "false")];
@@ -77,17 +77,19 @@ struct Copy<'a> {
 impl Copy<'_> {
     fn at_least_once(&self, clock: &Clock) -> Result<()> {
         self.consumer.subscribe(&[&self.job.input])?;
-        let mut seen = 0;
-        while seen < self.job.records {
-            let Some(message) = self.consumer.poll(POLL).transpose()? else { continue };
-            clock.record_seen();
-            self.send(&message)?;
-            seen += 1;
-            if self.is_boundary(seen) {
+        let mut pace = Pace::new(self.job);
+        while !pace.at_the_end() {
+            if let Some(message) = self.consumer.poll(POLL).transpose()? {
+                clock.record_seen();
+                self.send(&message)?;
+                pace.took(1);
+            }
+            if pace.is_due() {
                 self.producer.flush(Timeout::Never)?;
                 self.check_deliveries()?;
                 self.consumer.commit_consumer_state(CommitMode::Sync)?;
                 clock.step_taken();
+                pace.committed();
             }
         }
         Ok(())
@@ -96,31 +98,26 @@ impl Copy<'_> {
     fn exactly_once(&self, clock: &Clock) -> Result<()> {
         self.producer.init_transactions(Duration::from_secs(30))?;
         self.consumer.subscribe(&[&self.job.input])?;
-        let mut seen = 0;
-        let mut open = false;
-        while seen < self.job.records {
-            let Some(message) = self.consumer.poll(POLL).transpose()? else { continue };
-            clock.record_seen();
-            if !open {
-                self.producer.begin_transaction()?;
-                open = true;
+        let mut pace = Pace::new(self.job);
+        while !pace.at_the_end() {
+            if let Some(message) = self.consumer.poll(POLL).transpose()? {
+                clock.record_seen();
+                if pace.is_fresh() {
+                    self.producer.begin_transaction()?;
+                }
+                self.send(&message)?;
+                pace.took(1);
             }
-            self.send(&message)?;
-            seen += 1;
-            if self.is_boundary(seen) {
+            if pace.is_due() {
                 let metadata = self.consumer.group_metadata().context("the consumer is in no group")?;
                 self.producer.send_offsets_to_transaction(&self.consumer.position()?, &metadata, Timeout::Never)?;
                 self.producer.commit_transaction(Timeout::Never)?;
                 self.check_deliveries()?;
                 clock.step_taken();
-                open = false;
+                pace.committed();
             }
         }
         Ok(())
-    }
-
-    fn is_boundary(&self, seen: u64) -> bool {
-        seen.is_multiple_of(self.job.contestant.batch as u64) || seen == self.job.records
     }
 
     /// Sends a copy; where the queue is full, serves delivery reports until there is room.

@@ -1,0 +1,134 @@
+//! What ksem has to reach, as ratios within one run.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::child::Run;
+use crate::report::{Row, Spread};
+
+/// One contestant's speed over another's.
+struct Target {
+    over: &'static str,
+    under: &'static str,
+    at_least: f64,
+}
+
+const fn target(over: &'static str, at_least: f64, under: &'static str) -> Target {
+    Target { over, under, at_least }
+}
+
+/// Medians of one run with one node, 200 bytes and 4 partitions.
+const TARGETS: &[Target] = &[
+    target("ksem-eos-100ms", 0.9, "ksem-alo-100ms"),
+    target("ksem-eos-100ms", 3.0, "streams-eos-100ms"),
+    target("ksem-eos-100ms", 3.0, "streams-eos-100ms-threads2"),
+    target("ksem-eos-100ms", 5.0, "quix-eos-100ms"),
+    target("ksem-eos-10k", 0.75, "ksem-alo-10k"),
+    target("ksem-eos-10k", 1.1, "franz-go-eos-10k"),
+    target("ksem-eos-10k", 1.8, "java-eos-10k"),
+    target("ksem-eos-10k", 1.05, "confluent-rust-eos-10k"),
+    target("ksem-eos-10k", 3.0, "confluent-python-eos-10k"),
+    target("ksem-eos-1k", 3.0, "franz-go-eos-1k"),
+    target("ksem-eos-1k", 3.0, "java-eos-1k"),
+    target("ksem-eos-1k", 1.4, "krafka-eos-1k"),
+    target("ksem-eos-1k", 1.4, "confluent-rust-eos-1k"),
+    target("ksem-eos-100", 5.0, "franz-go-eos-100"),
+    target("ksem-eos-100", 2.0, "java-eos-100"),
+    target("ksem-alo-10k", 0.9, "franz-go-alo-10k"),
+    target("ksem-alo-10k", 2.0, "java-alo-10k"),
+    target("ksem-alo-10k", 3.0, "streams-alo-100ms"),
+    target("ksem-alo-10k", 3.0, "streams-alo-100ms-threads2"),
+    target("ksem-alo-10k", 5.0, "rdkafka-plain-alo-10k"),
+    target("ksem-alo-1k", 1.3, "franz-go-alo-1k"),
+    target("ksem-amo-10k", 1.0, "ksem-alo-10k"),
+];
+
+/// What became of a target.
+#[derive(Debug, Serialize)]
+pub(crate) struct Ratio {
+    over: &'static str,
+    under: &'static str,
+    at_least: f64,
+    /// The ratio of the medians.
+    value: Option<f64>,
+    /// The smallest and the largest ratio within one round.
+    rounds: Option<(f64, f64)>,
+    pub(crate) pass: bool,
+}
+
+/// Judges every target. One whose contestants did not run is not met.
+pub(crate) fn ratios(rows: &[Row]) -> Vec<Ratio> {
+    let find = |name: &str| rows.iter().find(|row| row.trouble.is_none() && row.contestant.name() == name);
+    let ratio = |target: &Target| {
+        let Target { over, under, at_least } = *target;
+        let pair = find(over).zip(find(under));
+        let value = pair.and_then(|(over, under)| {
+            let speed = |run: &Run| run.records_per_s;
+            Some(over.spread(speed)?.median / under.spread(speed)?.median)
+        });
+        let rounds = pair.and_then(|(over, under)| {
+            let pairs = over.runs.iter().zip(&under.runs);
+            Spread::of(pairs.map(|(over, under)| over.records_per_s / under.records_per_s))
+        });
+        Ratio {
+            over,
+            under,
+            at_least,
+            value,
+            rounds: rounds.map(|spread| (spread.min, spread.max)),
+            pass: value.is_some_and(|value| value >= at_least),
+        }
+    };
+    TARGETS.iter().map(ratio).collect()
+}
+
+/// The ratios, as they are printed.
+pub(crate) fn verdicts(ratios: &[Ratio]) -> String {
+    let mut text = String::new();
+    for Ratio { over, under, at_least, value, rounds, pass } in ratios {
+        let verdict = match value {
+            None => "NOT RUN",
+            Some(_) if *pass => "PASS",
+            Some(_) => "FAIL",
+        };
+        let value = value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+        let rounds = rounds.map_or_else(String::new, |(min, max)| format!(" [{min:.2} - {max:.2}]"));
+        let _ = writeln!(text, "{verdict:7}  {value}{rounds}, at least {at_least}: {over} / {under}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::rows;
+
+    #[test]
+    fn targets_name_contestants_that_exist() {
+        let judged = ratios(&rows(|_| 100.0));
+        let missing: Vec<&Ratio> = judged.iter().filter(|ratio| ratio.value.is_none()).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn targets_are_judged() {
+        let speed = |name: &str| match name {
+            "ksem-eos-10k" => 80.0,
+            _ => 100.0,
+        };
+        let judged = ratios(&rows(speed));
+        let verdict = |over: &str, under: &str| {
+            let of = |ratio: &&Ratio| ratio.over == over && ratio.under == under;
+            judged.iter().find(of).map(|ratio| ratio.pass)
+        };
+        assert_eq!(verdict("ksem-eos-10k", "ksem-alo-10k"), Some(true));
+        assert_eq!(verdict("ksem-eos-10k", "franz-go-eos-10k"), Some(false));
+        assert!(
+            verdicts(&judged).contains("FAIL     0.80 [0.80 - 0.80], at least 1.1: ksem-eos-10k / franz-go-eos-10k")
+        );
+        let nobody = ratios(&[]);
+        assert!(nobody.iter().all(|ratio| !ratio.pass), "what did not run is not met");
+        assert!(verdicts(&nobody).lines().all(|line| line.starts_with("NOT RUN")));
+    }
+}
