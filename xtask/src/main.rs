@@ -5,7 +5,7 @@ mod needs;
 mod parts;
 mod test;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -51,7 +51,8 @@ fn main() -> ExitCode {
 }
 
 fn bench(args: &[String]) -> anyhow::Result<()> {
+    needs::provide(&needs::TO_BUILD)?;
     needs::provide(&needs::FOR_KAFKA)?;
-    let mut command = parts::cargo(&["run", "--release", "--quiet", "--package", "ksem-bench", "--"]);
-    parts::succeed(command.args(args))
+    test::cargo_on_all("build", &["--bins"])?;
+    parts::succeed(Command::new(test::built("ksem-bench")?).args(args))
 }

@@ -44,16 +44,21 @@ fn suite(files: &[&str]) -> Result<()> {
 
 /// Always with the same packages and the same profile: another choice of packages has other features, and
 /// librdkafka would be compiled again. The release profile, so that faults hit at full speed.
-fn cargo_on_all(command: &str, args: &[&str]) -> Result<()> {
+pub(crate) fn cargo_on_all(command: &str, args: &[&str]) -> Result<()> {
     let mut cargo = cargo(&[command, "--release", "--workspace", "--exclude", "xtask"]);
     succeed(cargo.args(args).env("KSEM_BIN", ksem()?))
 }
 
 /// The command that the first part has built.
 fn ksem() -> Result<PathBuf> {
+    built("ksem")
+}
+
+/// Where a program of the workspace is built.
+pub(crate) fn built(name: &str) -> Result<PathBuf> {
     let ours = std::env::current_exe().context("the path of this program")?;
     let target = ours.parent().and_then(Path::parent).context("the target folder")?;
-    Ok(target.join("release").join(format!("ksem{}", std::env::consts::EXE_SUFFIX)))
+    Ok(target.join("release").join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// What the README shows first has to work, and to say so in a form that a program can read.
