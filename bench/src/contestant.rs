@@ -12,10 +12,10 @@ use crate::peers::PEERS;
 pub(crate) enum System {
     /// ksem's pipeline.
     Ksem {
-        /// `transactions.lanes`; `None` is ksem's own choice.
-        lanes: Option<usize>,
-        /// More of `[kafka]`, to try a property out.
-        kafka: Vec<(String, String)>,
+        /// What is special about it; empty for ksem as it is.
+        variant: String,
+        /// Fields of the configuration, with values as in TOML.
+        set: Vec<(String, String)>,
     },
     /// The loop that a user writes with the `rdkafka` crate.
     RdkafkaPlain {
@@ -45,8 +45,8 @@ impl Contestant {
     /// The name in tables and for `--only`, as in `ksem-eos-10k`.
     pub(crate) fn name(&self) -> String {
         let (system, variant) = match &self.system {
-            System::Ksem { lanes: None, .. } => ("ksem", String::new()),
-            System::Ksem { lanes: Some(lanes), .. } => ("ksem", format!("-lanes{lanes}")),
+            System::Ksem { variant, .. } if variant.is_empty() => ("ksem", String::new()),
+            System::Ksem { variant, .. } => ("ksem", format!("-{variant}")),
             System::RdkafkaPlain { tuned: false } => ("rdkafka-plain", String::new()),
             System::RdkafkaPlain { tuned: true } => ("rdkafka-plain", "-tuned".to_owned()),
             System::Krafka => ("krafka", String::new()),
@@ -59,17 +59,28 @@ impl Contestant {
     }
 }
 
-/// Every contestant for these cadences. `lanes` adds ksem with so many lanes to ksem as it is; `kafka` is set for
-/// ksem everywhere.
-pub(crate) fn all(cadences: &[Cadence], lanes: &[usize], kafka: &[(String, String)]) -> Vec<Contestant> {
+/// What ksem is tried with besides its defaults: where, as what, and the fields that are set.
+const VARIANTS: &[(Cadence, &str, &[(&str, &str)])] = &[
+    // A handler that takes a hundred records at a call.
+    (Cadence::Ms(100), "calls100", &[("batch.max_records", "100")]),
+    // One lane, with four transactions in flight and with one.
+    (Cadence::Records(1_000), "lane1", &[("transactions.lanes", "1")]),
+    (Cadence::Records(1_000), "lane1-serial", &[("transactions.lanes", "1"), ("transactions.in_flight", "1")]),
+];
+
+/// Every contestant for these cadences. `set` is set for ksem everywhere.
+pub(crate) fn all(cadences: &[Cadence], set: &[(String, String)]) -> Vec<Contestant> {
     let mut contestants = Vec::new();
     for &cadence in cadences {
         let mut add = |system: &System, guarantees: &[Guarantee]| {
             let row = |guarantee: &Guarantee| Contestant { system: system.clone(), guarantee: *guarantee, cadence };
             contestants.extend(guarantees.iter().map(row));
         };
-        for lanes in std::iter::once(None).chain(lanes.iter().copied().map(Some)) {
-            add(&System::Ksem { lanes, kafka: kafka.to_vec() }, &Guarantee::ALL);
+        add(&System::Ksem { variant: String::new(), set: set.to_vec() }, &Guarantee::ALL);
+        for (_, variant, fields) in VARIANTS.iter().filter(|(of, ..)| *of == cadence) {
+            let fields = fields.iter().map(|(field, value)| ((*field).to_owned(), (*value).to_owned()));
+            let set = fields.chain(set.iter().cloned()).collect();
+            add(&System::Ksem { variant: (*variant).to_owned(), set }, &Guarantee::ALL);
         }
         // A commit takes the plain loop a tenth of a second: small ones would take minutes, and show nothing new.
         if cadence.batch().is_none_or(|batch| batch >= 1_000) {
@@ -119,7 +130,7 @@ mod tests {
     #[test]
     fn names_are_distinct_and_survive_the_way_to_the_child() {
         let cadences = [Cadence::Records(500), Cadence::Records(1_000), Cadence::Records(10_000), Cadence::Ms(100)];
-        let contestants = all(&cadences, &[1, 2], &[("linger.ms".to_owned(), "1".to_owned())]);
+        let contestants = all(&cadences, &[("kafka.linger.ms".to_owned(), "1".to_owned())]);
         let mut names: Vec<String> = contestants.iter().map(Contestant::name).collect();
         for contestant in &contestants {
             let text = serde_json::to_string(contestant).expect("it has a form in JSON");

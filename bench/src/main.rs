@@ -5,13 +5,14 @@ mod check;
 mod child;
 mod contestant;
 mod document;
+mod kit;
 mod latency;
 mod machine;
-mod kit;
 mod peers;
 mod process;
 mod programs;
 mod report;
+mod settings;
 mod targets;
 
 use std::collections::BTreeSet;
@@ -45,9 +46,8 @@ Examples:
   ksem-bench                                    everything, three rounds; most of an hour
   ksem-bench --quick                            a fifth of the records, one round
   ksem-bench --cadence 10k,100ms                commits by 10,000 records and by 100 milliseconds
-  ksem-bench --only ksem-alo --lanes 1,2,4      ksem's at-least-once with different lanes
   ksem-bench --only eos-10k --json result.json  exactly-once by 10,000 records, and a JSON document
-  ksem-bench --only ksem --kafka linger.ms=1    ksem with another property of librdkafka
+  ksem-bench --only ksem --set transactions.lanes=2      ksem with another setting
   ksem-bench --enforce                          fails unless every target is met
   ksem-bench latency --help                     from a record's time to its sight, under a steady load
   ksem-bench report --help                      docs/benchmarks.md with plots, from the JSON documents
@@ -93,12 +93,9 @@ struct Options {
     /// When to commit: by so many records (100, 10k) or by so much time (100ms)
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = Cadence::DEFAULTS)]
     cadence: Vec<Cadence>,
-    /// Also run ksem with so many lanes
-    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=64))]
-    lanes: Vec<u16>,
-    /// Set a property of librdkafka for ksem, to try it out; may be repeated
-    #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
-    kafka: Vec<(String, String)>,
+    /// Set a field of ksem's configuration, to try it out; may be repeated
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = field)]
+    set: Vec<(String, String)>,
     /// Only contestants whose name contains this; may be repeated
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
@@ -196,14 +193,13 @@ fn input(records: u64) -> String {
     format!("bench-input-{records}")
 }
 
-fn property(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+fn field(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as FIELD=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
 fn selected(options: &Options) -> Result<Vec<Contestant>> {
-    let lanes: Vec<usize> = options.lanes.iter().copied().map(usize::from).collect();
-    let mut contestants = contestant::all(&options.cadence, &lanes, &options.kafka);
+    let mut contestants = contestant::all(&options.cadence, &options.set);
     if !options.only.is_empty() {
         contestants.retain(|contestant| options.only.iter().any(|part| contestant.name().contains(part.as_str())));
     }

@@ -42,6 +42,8 @@ const TARGETS: &[Target] = &[
     target("ksem-alo-10k", 5.0, "rdkafka-plain-alo-10k"),
     target("ksem-alo-1k", 1.3, "franz-go-alo-1k"),
     target("ksem-amo-10k", 1.0, "ksem-alo-10k"),
+    target("ksem-eos-100ms-calls100", 0.9, "ksem-eos-10k"),
+    target("ksem-eos-1k-lane1", 1.5, "ksem-eos-1k-lane1-serial"),
 ];
 
 /// What became of a target.

@@ -12,6 +12,7 @@ use ksem_testkit::{Cluster, ClusterConfig};
 use super::load::Sent;
 use super::part::{Job, Process, Ready, Role};
 use super::pipeline::{self, Piped};
+use crate::settings::configuration;
 use super::reader::Seen;
 use super::result::{Cores, Run};
 use super::{Case, PARTITIONS, WARM_UP_S};
@@ -71,7 +72,7 @@ impl Field {
         let mut topics = vec![name("input")];
         let config = case.guarantee.map(|guarantee| {
             topics.push(name("output"));
-            pipeline::config(bootstrap, &name("group"), &topics[0], guarantee, &self.set)
+            configuration(bootstrap, &name("group"), &topics[0], guarantee, &pipeline::all_settings(guarantee, &self.set))
         });
         for topic in &topics {
             self.cluster.create_topic(topic, PARTITIONS, &[])?;

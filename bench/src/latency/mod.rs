@@ -67,7 +67,7 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with_all = ["seconds", "runs"])]
     quick: bool,
     /// A field of ksem's configuration and its value as in TOML, to try it out; may be repeated
-    #[arg(long, value_name = "FIELD=VALUE", value_parser = crate::property)]
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = crate::field)]
     set: Vec<(String, String)>,
     /// Write the result to a file, too
     #[arg(long, value_name = "FILE")]

@@ -1,6 +1,5 @@
 //! ksem's pipeline, as a user runs it: every record goes to the output.
 
-use std::fmt::Write;
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -23,33 +22,6 @@ pub(super) struct Piped {
     pub(super) retried: u64,
 }
 
-/// The configuration as TOML. A field that is set twice is taken as it was set last.
-pub(super) fn config(
-    bootstrap: &str,
-    group: &str,
-    input: &str,
-    guarantee: Guarantee,
-    more: &[(String, String)],
-) -> String {
-    let mut fields = vec![
-        ("group".to_owned(), quoted(group)),
-        ("inputs".to_owned(), format!("[{}]", quoted(input))),
-        ("guarantee".to_owned(), quoted(guarantee.name())),
-        ("kafka.bootstrap.servers".to_owned(), quoted(bootstrap)),
-        // Given, so that nothing is left in the user's state folder.
-        ("transactions.instance_id".to_owned(), quoted("bench")),
-    ];
-    for (field, value) in all_settings(guarantee, more) {
-        fields.retain(|(other, _)| *other != field);
-        fields.push((field, value));
-    }
-    fields.iter().fold(String::new(), |mut text, (field, value)| {
-        // Writing to a string can't fail.
-        let _ = writeln!(text, "{field} = {value}");
-        text
-    })
-}
-
 /// The settings of a guarantee, with those of the command line.
 pub(super) fn all_settings(guarantee: Guarantee, more: &[(String, String)]) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> =
@@ -59,10 +31,6 @@ pub(super) fn all_settings(guarantee: Guarantee, more: &[(String, String)]) -> V
         all.push((field.clone(), value.clone()));
     }
     all
-}
-
-fn quoted(text: &str) -> String {
-    format!("\"{text}\"")
 }
 
 /// Runs until it is told to end.
@@ -87,13 +55,14 @@ pub(super) fn run(job: &Job) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::configuration;
 
     #[test]
     fn the_settings_of_every_guarantee_are_a_configuration() {
         let more = [("batch.linger_ms", "1"), ("kafka.fetch.wait.max.ms", "7"), ("batch.linger_ms", "0")];
         let more = more.map(|(field, value)| (field.to_owned(), value.to_owned()));
         for guarantee in Guarantee::ALL {
-            let text = config("127.0.0.1:9092", "g", "in", guarantee, &more);
+            let text = configuration("127.0.0.1:9092", "g", "in", guarantee, &all_settings(guarantee, &more));
             let config = Config::from_toml_str(&text, "test").expect("a configuration");
             assert_eq!((config.guarantee, config.batch.linger_ms), (guarantee, 0));
             assert_eq!(config.kafka.get("fetch.wait.max.ms"), Some("7"));

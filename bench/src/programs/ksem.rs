@@ -8,33 +8,16 @@ use ksem::{Config, Pipeline, Until};
 use super::{Clock, Done, Job};
 use crate::cadence::Cadence;
 use crate::contestant::Contestant;
+use crate::settings::configuration;
 
 /// Records and bytes that no commit reaches before its time.
-const BY_TIME: (usize, usize) = (1_000_000, 64 << 20);
+const BY_TIME: [(&str, &str); 2] = [("commit.max_records", "1000000"), ("commit.max_bytes", "67108864")];
 
-pub(super) fn run(job: &Job, lanes: Option<usize>, kafka: &[(String, String)]) -> Result<Done> {
-    let mut config = Config {
-        group: job.group.clone(),
-        inputs: vec![job.input.clone()],
-        guarantee: job.contestant.guarantee,
-        ..Config::default()
-    };
-    config.kafka.set("bootstrap.servers", job.bootstrap.as_str());
-    for (name, value) in kafka {
-        config.kafka.set(name, value);
-    }
-    match job.contestant.cadence {
-        Cadence::Records(records) => config.commit.max_records = records as usize,
-        Cadence::Ms(ms) => {
-            config.commit.max_records = BY_TIME.0;
-            config.commit.max_bytes = BY_TIME.1;
-            config.commit.commit_interval_ms = ms;
-        }
-    }
-    config.transactions.lanes = lanes;
-    // Given, so that nothing is left in the user's state folder.
-    config.transactions.instance_id = Some("bench".to_owned());
-
+pub(super) fn run(job: &Job, set: &[(String, String)]) -> Result<Done> {
+    let guarantee = job.contestant.guarantee;
+    let fields = fields(&job.contestant, set);
+    let text = configuration(&job.bootstrap, &job.group, &job.input, guarantee, &fields);
+    let config = Config::from_toml_str(&text, "the contestant's settings")?;
     let clock = Arc::new(Clock::new());
     let probed = Arc::clone(&clock);
     // `run_until` returns a moment after the last commit: the probe is told of the commit itself, once a batch.
@@ -52,21 +35,21 @@ pub(super) fn run(job: &Job, lanes: Option<usize>, kafka: &[(String, String)]) -
     clock.done(metrics.batches_retried + metrics.transactions_aborted)
 }
 
-pub(super) fn settings(
-    contestant: &Contestant,
-    lanes: Option<usize>,
-    kafka: &[(String, String)],
-) -> Vec<(String, String)> {
-    let mut settings = vec![("guarantee".to_owned(), contestant.guarantee.to_string())];
-    match contestant.cadence {
-        Cadence::Records(records) => settings.push(("commit.max_records".to_owned(), records.to_string())),
-        Cadence::Ms(ms) => settings.extend([
-            ("commit.max_records".to_owned(), BY_TIME.0.to_string()),
-            ("commit.max_bytes".to_owned(), BY_TIME.1.to_string()),
-            ("commit.commit_interval_ms".to_owned(), ms.to_string()),
-        ]),
-    }
-    settings.extend(lanes.map(|lanes| ("transactions.lanes".to_owned(), lanes.to_string())));
-    settings.extend(kafka.iter().map(|(name, value)| (format!("kafka.{name}"), value.clone())));
-    settings
+/// What is set besides addresses and names.
+fn fields(contestant: &Contestant, set: &[(String, String)]) -> Vec<(String, String)> {
+    let own = |field: &str, value: &str| (field.to_owned(), value.to_owned());
+    let cadence = match contestant.cadence {
+        Cadence::Records(records) => vec![own("commit.max_records", &records.to_string())],
+        Cadence::Ms(ms) => BY_TIME
+            .iter()
+            .map(|(field, value)| own(field, value))
+            .chain([own("commit.commit_interval_ms", &ms.to_string())])
+            .collect(),
+    };
+    cadence.into_iter().chain(set.iter().cloned()).collect()
+}
+
+pub(super) fn settings(contestant: &Contestant, set: &[(String, String)]) -> Vec<(String, String)> {
+    let guarantee = ("guarantee".to_owned(), contestant.guarantee.to_string());
+    std::iter::once(guarantee).chain(fields(contestant, set)).collect()
 }

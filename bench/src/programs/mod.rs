@@ -57,7 +57,7 @@ pub(crate) fn command(contestant: &Contestant) -> Result<Command> {
 /// Runs a contestant of this program to its end.
 pub(crate) fn run(job: &Job) -> Result<Done> {
     match &job.contestant.system {
-        System::Ksem { lanes, kafka } => ksem::run(job, *lanes, kafka),
+        System::Ksem { set, .. } => ksem::run(job, set),
         System::RdkafkaPlain { tuned } => rdkafka_plain::run(job, *tuned),
         System::Krafka => krafka::run(job),
         System::Peer { peer } => bail!("{peer} is a program of its own"),
@@ -68,7 +68,7 @@ pub(crate) fn run(job: &Job) -> Result<Done> {
 /// other languages.
 pub(crate) fn settings(contestant: &Contestant) -> BTreeMap<String, String> {
     let settings = match &contestant.system {
-        System::Ksem { lanes, kafka } => ksem::settings(contestant, *lanes, kafka),
+        System::Ksem { set, .. } => ksem::settings(contestant, set),
         System::RdkafkaPlain { tuned } => rdkafka_plain::settings(contestant.guarantee, *tuned),
         System::Krafka => krafka::settings(contestant.guarantee),
         System::Peer { peer } => Peer::find(peer).map_or_else(Vec::new, |peer| peer.settings(contestant.guarantee)),
