@@ -35,14 +35,14 @@ pub(super) struct Speed {
     pub(super) lost: u64,
 }
 
-pub(super) fn measure(mut config: Config, output: &str, records: u64, stop: &AtomicBool) -> Done<Speed> {
+pub(super) fn measure(mut config: Config, output: &str, records: u64, stop: &AtomicBool, what: &str) -> Done<Speed> {
     // Given, so that nothing is left in the user's state folder.
     config.transactions.instance_id = Some("bench".to_owned());
     let guarantee = config.guarantee;
     let (before, times) = (cpu_seconds(), Arc::new(Times::new()?));
     let probe = Arc::clone(&times);
     let pipeline = Pipeline::open_probed(config, Some(Arc::new(move |of, step| probe.after(of, step))))?;
-    let result = copy(&pipeline, output, &times, stop);
+    let result = copy(&pipeline, output, &times, stop, what);
     let metrics = pipeline.metrics();
     let closed = pipeline.close();
     result?;
@@ -54,11 +54,11 @@ pub(super) fn measure(mut config: Config, output: &str, records: u64, stop: &Ato
     Err(Failure::internal(format!("{guarantee}: {} of {records} records came through", metrics.records_in)))
 }
 
-fn copy(pipeline: &Pipeline, output: &str, times: &Times, stop: &AtomicBool) -> ksem::Result<()> {
+fn copy(pipeline: &Pipeline, output: &str, times: &Times, stop: &AtomicBool, what: &str) -> ksem::Result<()> {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut progress = Progress::start(quiet(), pipeline.config().guarantee.name());
+            let mut progress = Progress::start(quiet(), what);
             while !done.load(Ordering::SeqCst) {
                 if stop.load(Ordering::SeqCst) {
                     pipeline.stop();
