@@ -19,8 +19,9 @@ use super::{Case, PARTITIONS, WARM_UP_S};
 use crate::process;
 use crate::report::grouped;
 
-/// The run in front of all others, not counted: the broker's first records and transactions are slow.
-const FIRST: (Case, u64) = (Case { guarantee: Some(Guarantee::ExactlyOnce), rate: 20_000 }, 5);
+/// Seconds of the run in front of all others, which is not counted: the broker's first records and transactions are
+/// slow, and its virtual machine compiles for as long.
+const FIRST_S: u64 = 15;
 /// How long a part may take to start or to end.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Between two runs, so that the broker is done with the one before.
@@ -43,9 +44,9 @@ impl Field {
         Ok(Self { admin, cluster, set })
     }
 
-    pub(super) fn warm_up(&self) -> Result<()> {
-        let (case, seconds) = FIRST;
-        self.run(case, seconds, "warm-up, not counted").map(drop)
+    pub(super) fn warm_up(&self, rate: u64) -> Result<()> {
+        let case = Case { guarantee: Some(Guarantee::ExactlyOnce), rate };
+        self.run(case, FIRST_S, "warm-up, not counted").map(drop)
     }
 
     /// One run with a group and topics of its own.

@@ -90,11 +90,11 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let mut rows: Vec<(Case, Row)> = cases(options).into_iter().map(|case| (case, row(case, &options.set))).collect();
     let machine = Machine::here();
     let field = Field::prepare(options.set.clone())?;
-    field.warm_up()?;
+    field.warm_up(rows.iter().map(|(case, _)| case.rate).max().unwrap_or(1))?;
     for round in 0..runs {
         for (case, row) in &mut rows {
-            // What the bench itself takes is known after one run.
-            if case.guarantee.is_some() || round == 0 {
+            // What the bench itself takes is known after one run; the last has the warmest broker.
+            if case.guarantee.is_some() || round + 1 == runs {
                 let run = field.run(*case, seconds, &format!("run {} of {runs}", round + 1))?;
                 row.runs.push(run);
             }
