@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::throughput::{Cadence, Contestant, Ratio, Throughput};
+use super::throughput::{Cadence, Contestant, Ratio, Spread, Throughput};
 use super::{PLOTS, Plot, Subject};
 use crate::latency::result::{Latency, Row};
 use crate::machine::Machine;
@@ -63,8 +63,7 @@ impl Page<'_> {
         let work = &throughput.work;
         line!(
             text,
-            "## Throughput\n\n{} records of {} bytes, keyed, in {} partitions, copied from one topic to another; medians of {} rounds.",
-            grouped(work.records as f64),
+            "## Throughput\n\nRecords of {} bytes, keyed, in {} partitions, copied from one topic to another; medians of {} rounds.",
             work.size,
             work.partitions,
             work.rounds
@@ -73,7 +72,6 @@ impl Page<'_> {
             text,
             "Every run was checked: each record is in the output once, and the group's offsets are at the end.\n"
         );
-        let millions = work.records as f64 / 1e6;
         for Cadence { name, .. } in throughput.cadences() {
             line!(text, "### With {}\n", Cadence::words(&name));
             self.plot(text, &Subject::Throughput(name.clone()), &format!("Records/s with {}", Cadence::words(&name)));
@@ -81,7 +79,7 @@ impl Page<'_> {
             line!(text, "|---|---:|---:|---:|---:|---:|");
             let here = |row: &&Contestant| row.parts().is_some_and(|(_, _, cadence)| cadence == name);
             for row in throughput.contestants.iter().filter(here) {
-                contestant(text, row, millions);
+                contestant(text, row, work.records);
             }
             line!(text, "");
         }
@@ -133,10 +131,12 @@ impl Page<'_> {
         let mut report = "cargo xtask bench report".to_owned();
         if let Some(throughput) = self.throughput {
             let work = &throughput.work;
+            let records = work.records.map_or_else(String::new, |records| format!(" --records {records}"));
+            let cadences: Vec<String> = throughput.cadences().into_iter().map(|cadence| cadence.name).collect();
             line!(
                 text,
-                "$ cargo xtask bench --records {} --size {} --rounds {} --json result.json",
-                work.records,
+                "$ cargo xtask bench --cadence {}{records} --size {} --rounds {} --json result.json",
+                cadences.join(","),
                 work.size,
                 work.rounds
             );
@@ -151,7 +151,9 @@ impl Page<'_> {
     }
 }
 
-fn contestant(text: &mut String, row: &Contestant, millions: f64) {
+fn contestant(text: &mut String, row: &Contestant, records: Option<u64>) {
+    let records = row.runs.first().and_then(|run| run.records).or(records);
+    let a_million = |spread: Spread| records.map(|records| spread.median / (records as f64 / 1e6));
     let Some(speed) = row.records_per_s else {
         let why = row.trouble.as_ref().and_then(|trouble| {
             let inner = trouble.as_object().and_then(|kinds| kinds.values().next()).unwrap_or(trouble);
@@ -169,9 +171,9 @@ fn contestant(text: &mut String, row: &Contestant, millions: f64) {
         grouped(speed.median),
         grouped(speed.min),
         grouped(speed.max),
-        number(row.client_cpu_s.map(|spread| spread.median / millions), 2),
+        number(row.client_cpu_s.and_then(a_million), 2),
         number(row.client_peak_bytes.map(|spread| spread.median / f64::from(1 << 20)), 0),
-        number(row.broker_cpu_s.map(|spread| spread.median / millions), 2),
+        number(row.broker_cpu_s.and_then(a_million), 2),
     );
 }
 
@@ -180,7 +182,7 @@ fn ratio(text: &mut String, ratio: &Ratio) {
     let rounds = ratio.rounds.map_or_else(String::new, |(min, max)| format!(" [{min:.2} - {max:.2}]"));
     let target = ratio.at_least.map_or_else(String::new, |least| format!("at least {least}"));
     let verdict = if ratio.pass { "PASS" } else { "FAIL" };
-    line!(text, "| {} | {value:.2}{rounds} | {target} | {verdict} |", ratio.meaning);
+    line!(text, "| `{}` / `{}` | {value:.2}{rounds} | {target} | {verdict} |", ratio.over, ratio.under);
 }
 
 fn runs(text: &mut String, row: &Row) {
@@ -270,11 +272,11 @@ mod tests {
         for expected in [
             "| `ksem-eos-10k` | 427,408 | 384,667 - 470,149 | 2.50 | 95 | 1.00 |",
             "| `streams-eos-100ms` | - | did not run: no java",
-            "| exactly-once / at-least-once, by 10,000 | 0.83 [0.64 - 0.83] | at least 0.65 | PASS |",
+            "| `ksem-eos-10k` / `ksem-alo-10k` | 0.83 [0.64 - 0.83] | at least 0.65 | PASS |",
             "**14.50**",
             "exactly_once: 50,000 records/s with p99 of at most 15 ms | 14.50 ms | 1 of 2 | PASS |",
             "exactly_once: ksem's defaults",
-            "$ cargo xtask bench --records 1000000 --size 200 --rounds 3 --json result.json",
+            "$ cargo xtask bench --cadence 10k,100ms --size 200 --rounds 3 --json result.json",
             "--rate 1000,50000 --guarantee at_most_once --guarantee exactly_once --seconds 30 --runs 2",
             "Apache Kafka",
         ] {

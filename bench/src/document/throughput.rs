@@ -19,7 +19,8 @@ pub(super) struct Throughput {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Work {
-    pub(super) records: u64,
+    /// `None`: as many as fit the cadence; each run says it.
+    pub(super) records: Option<u64>,
     pub(super) size: usize,
     pub(super) partitions: i32,
     pub(super) rounds: usize,
@@ -33,9 +34,18 @@ pub(super) struct Contestant {
     pub(super) client_cpu_s: Option<Spread>,
     pub(super) client_peak_bytes: Option<Spread>,
     pub(super) broker_cpu_s: Option<Spread>,
+    #[serde(default)]
+    pub(super) runs: Vec<Run>,
     /// Why there are no figures.
     #[serde(default)]
     pub(super) trouble: Option<Value>,
+}
+
+/// One run of a row, as far as it is not in the row.
+#[derive(Debug, Deserialize)]
+pub(super) struct Run {
+    #[serde(default)]
+    pub(super) records: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
@@ -48,7 +58,8 @@ pub(super) struct Spread {
 /// One figure over another, judged.
 #[derive(Debug, Deserialize)]
 pub(super) struct Ratio {
-    pub(super) meaning: String,
+    pub(super) over: String,
+    pub(super) under: String,
     pub(super) value: Option<f64>,
     #[serde(default)]
     pub(super) rounds: Option<(f64, f64)>,
@@ -147,10 +158,11 @@ pub(super) mod tests {
                 "client_cpu_s": { "median": 2.5, "min": 2.4, "max": 2.6 },
                 "client_peak_bytes": { "median": 1e8, "min": 1e8, "max": 1e8 },
                 "broker_cpu_s": { "median": 1.0, "min": 1.0, "max": 1.0 },
+                "runs": [{ "records": 1_000_000 }],
             })
         };
         let document = serde_json::json!({
-            "work": { "records": 1_000_000, "size": 200, "partitions": 4, "rounds": 3, "processors": 2 },
+            "work": { "records": null, "size": 200, "partitions": 4, "rounds": 3, "processors": 2 },
             "contestants": [
                 row("rdkafka-plain-alo-10k-tuned", 82_307.0),
                 row("ksem-eos-10k", 427_408.0),
@@ -160,7 +172,7 @@ pub(super) mod tests {
                 { "name": "streams-eos-100ms", "records_per_s": null, "trouble": { "not-run": "no java" } },
             ],
             "ratios": [
-                { "meaning": "exactly-once / at-least-once, by 10,000", "over": "ksem-eos-10k", "under": "ksem-alo-10k",
+                { "over": "ksem-eos-10k", "under": "ksem-alo-10k",
                   "at_least": 0.65, "value": 0.83, "rounds": [0.64, 0.83], "pass": true },
             ],
         });
