@@ -59,13 +59,23 @@ impl Contestant {
     }
 }
 
-/// What ksem is tried with besides its defaults: where, as what, and the fields that are set.
-const VARIANTS: &[(Cadence, &str, &[(&str, &str)])] = &[
+/// ksem with other settings than its defaults.
+struct Variant {
+    cadence: Cadence,
+    name: &'static str,
+    set: &'static [(&'static str, &'static str)],
+}
+
+const VARIANTS: &[Variant] = &[
     // A handler that takes a hundred records at a call.
-    (Cadence::Ms(100), "calls100", &[("batch.max_records", "100")]),
+    Variant { cadence: Cadence::Ms(100), name: "calls100", set: &[("batch.max_records", "100")] },
     // One lane, with four transactions in flight and with one.
-    (Cadence::Records(1_000), "lane1", &[("transactions.lanes", "1")]),
-    (Cadence::Records(1_000), "lane1-serial", &[("transactions.lanes", "1"), ("transactions.in_flight", "1")]),
+    Variant { cadence: Cadence::Records(1_000), name: "lane1", set: &[("transactions.lanes", "1")] },
+    Variant {
+        cadence: Cadence::Records(1_000),
+        name: "lane1-serial",
+        set: &[("transactions.lanes", "1"), ("transactions.in_flight", "1")],
+    },
 ];
 
 /// Every contestant for these cadences. `set` is set for ksem everywhere.
@@ -77,10 +87,10 @@ pub(crate) fn all(cadences: &[Cadence], set: &[(String, String)]) -> Vec<Contest
             contestants.extend(guarantees.iter().map(row));
         };
         add(&System::Ksem { variant: String::new(), set: set.to_vec() }, &Guarantee::ALL);
-        for (_, variant, fields) in VARIANTS.iter().filter(|(of, ..)| *of == cadence) {
-            let fields = fields.iter().map(|(field, value)| ((*field).to_owned(), (*value).to_owned()));
-            let set = fields.chain(set.iter().cloned()).collect();
-            add(&System::Ksem { variant: (*variant).to_owned(), set }, &Guarantee::ALL);
+        for variant in VARIANTS.iter().filter(|variant| variant.cadence == cadence) {
+            let own = variant.set.iter().map(|(field, value)| ((*field).to_owned(), (*value).to_owned()));
+            let set = own.chain(set.iter().cloned()).collect();
+            add(&System::Ksem { variant: variant.name.to_owned(), set }, &Guarantee::ALL);
         }
         // A commit takes the plain loop a tenth of a second: small ones would take minutes, and show nothing new.
         if cadence.batch().is_none_or(|batch| batch >= 1_000) {

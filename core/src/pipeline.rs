@@ -18,7 +18,7 @@ use crate::engine::lane::{HandlerResult, Lane};
 use crate::engine::shared::Shared;
 use crate::error::{Code, Error, Result};
 use crate::kafka::admin::Admin;
-use crate::kafka::{Bell, Consumer, GroupEvents, GroupMetadata};
+use crate::kafka::{Bells, Consumer, GroupEvents, GroupMetadata};
 use crate::metrics::{Metrics, Report};
 use crate::output::Output;
 use crate::progress::CaughtUp;
@@ -99,11 +99,11 @@ impl Pipeline {
         let identity = Identity::acquire(&config);
         let properties = consumer_properties(&config, Some(identity.instance()), lanes);
         let (start_from, guarantee) = (config.start_from, config.guarantee);
-        let bell = Arc::new(Bell::default());
+        let bells = Arc::new(Bells::new(lanes));
         let probe = probe.map(|tell| Arc::new(Telling(tell)) as Arc<dyn Probe>);
-        let shared = Arc::new(Shared::new(config, identity, inputs, lanes, Arc::clone(&bell), probe));
+        let shared = Arc::new(Shared::new(config, identity, inputs, lanes, Arc::clone(&bells), probe));
         let events: Arc<dyn GroupEvents> = Arc::clone(&shared) as _;
-        let consumer = Consumer::open(&properties, lanes, start_from, Arc::downgrade(&events), bell)?;
+        let consumer = Consumer::open(&properties, lanes, start_from, Arc::downgrade(&events), bells)?;
         let depth = shared.config.transactions.in_flight.unwrap_or(IN_FLIGHT.div_ceil(lanes));
         let lanes: Vec<_> = (0..lanes).map(|id| Arc::new(Lane::new(id, depth, Arc::clone(&shared)))).collect();
         // Before the subscription: the first batch would wait for the producers otherwise, and
@@ -135,7 +135,7 @@ impl Pipeline {
         let until = Instant::now() + timeout;
         loop {
             self.check()?;
-            let seen = self.shared.bell.count();
+            let seen = self.shared.bells.any().count();
             let first = self.next_lane.fetch_add(1, Ordering::Relaxed);
             for index in 0..self.lanes.len() {
                 if let Some(batch) = self.lanes[(first + index) % self.lanes.len()].next(Duration::ZERO)? {
@@ -146,7 +146,7 @@ impl Pipeline {
             if left.is_zero() || self.shared.is_stopping() {
                 return Ok(None);
             }
-            self.shared.bell.wait(seen, left.min(Duration::from_millis(100)));
+            self.shared.bells.any().wait(seen, left.min(Duration::from_millis(100)));
         }
     }
 

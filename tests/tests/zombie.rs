@@ -145,7 +145,8 @@ impl<'a> Case<'a> {
             Freeze::After(step) => {
                 let worker = Path::new(env!("CARGO_BIN_EXE_ksem-test-worker"));
                 // The third time: it has committed before.
-                let run = self.scene.run_program(worker, &settings.set("transactions.lanes", 1), &["freeze", step, "3"]);
+                let run =
+                    self.scene.run_program(worker, &settings.set("transactions.lanes", 1), &["freeze", step, "3"]);
                 run.wait_until_paused(PATIENCE);
                 run
             }

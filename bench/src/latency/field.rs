@@ -12,12 +12,12 @@ use ksem_testkit::{Cluster, ClusterConfig};
 use super::load::Sent;
 use super::part::{Job, Process, Ready, Role};
 use super::pipeline::{self, Piped};
-use crate::settings::configuration;
 use super::reader::Seen;
 use super::result::{Cores, Run};
 use super::{Case, PARTITIONS, WARM_UP_S};
 use crate::process;
 use crate::report::grouped;
+use crate::settings::configuration;
 
 /// Seconds of the run in front of all others, which is not counted: the broker's first records and transactions are
 /// slow, and its virtual machine compiles for as long.
@@ -73,7 +73,13 @@ impl Field {
         let mut topics = vec![name("input")];
         let config = case.guarantee.map(|guarantee| {
             topics.push(name("output"));
-            configuration(bootstrap, &name("group"), &topics[0], guarantee, &pipeline::all_settings(guarantee, &self.set))
+            configuration(
+                bootstrap,
+                &name("group"),
+                &topics[0],
+                guarantee,
+                &pipeline::all_settings(guarantee, &self.set),
+            )
         });
         for topic in &topics {
             self.cluster.create_topic(topic, PARTITIONS, &[])?;

@@ -11,7 +11,8 @@ use super::part::{self, Job};
 /// ksem's settings beside its defaults, as fields of the configuration with values as in TOML. **This is the one place
 /// to set something for latency**; `--set` on the command line adds to it or replaces it.
 pub(super) fn settings(_guarantee: Guarantee) -> Vec<(&'static str, &'static str)> {
-    Vec::new()
+    // A batch is what is there; while it is in work, the next one gathers.
+    vec![("batch.linger_ms", "0")]
 }
 
 /// What became of the pipeline.

@@ -27,8 +27,8 @@ pub use choices::{Acks, OnLostOffsets, StartFrom, Strategy};
 pub use kafka::{KafkaProperties, shown};
 pub use problem::{ConfigError, Problem, ProblemKind};
 pub use sections::{
-    AtMostOnceConfig, BatchConfig, CommitConfig, ExecConfig, FetchConfig, RebalanceConfig, RetryConfig, Route, SecurityConfig,
-    ShutdownConfig, TransactionsConfig,
+    AtMostOnceConfig, BatchConfig, CommitConfig, ExecConfig, FetchConfig, RebalanceConfig, RetryConfig, Route,
+    SecurityConfig, ShutdownConfig, TransactionsConfig,
 };
 
 use crate::Guarantee;

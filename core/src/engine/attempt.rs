@@ -101,13 +101,7 @@ impl Drive {
         self.at = self.paced(step, next, means.ports);
     }
 
-    fn perform(
-        &mut self,
-        step: Step,
-        means: &mut Means<'_>,
-        unit: &Unit,
-        output: &Output,
-    ) -> Result<Signal, Failure> {
+    fn perform(&mut self, step: Step, means: &mut Means<'_>, unit: &Unit, output: &Output) -> Result<Signal, Failure> {
         let ports = &mut *means.ports;
         ports.wait_for_turn(means.turn, self.guarantee, step)?;
         match step {

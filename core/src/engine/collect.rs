@@ -43,7 +43,8 @@ impl Collector {
         let until = Instant::now() + timeout;
         let mut filling = Filling::new(limits);
         while !(shared.is_stopping() && filling.messages.is_empty()) {
-            let seen = shared.bell.count();
+            let bell = shared.bells.of(self.lane);
+            let seen = bell.count();
             let room = filling.batcher.room();
             if room > 0 && self.take(shared, room, &mut filling)? == room {
                 continue;
@@ -56,7 +57,7 @@ impl Collector {
             if patience.is_zero() {
                 break;
             }
-            shared.bell.wait(seen, patience);
+            bell.wait(seen, patience);
         }
         Self::judge(shared, &mut filling)?;
         Ok(filling.close(shared))

@@ -74,7 +74,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 impl Lane {
     pub(crate) fn new(id: usize, depth: usize, shared: Arc<Shared>) -> Self {
-        let slot = |number| Mutex::new(Slot { ports: KafkaPorts::new(Arc::clone(&shared), number), output: Output::default() });
+        let slot = |number| {
+            Mutex::new(Slot { ports: KafkaPorts::new(Arc::clone(&shared), number), output: Output::default() })
+        };
         Self {
             id,
             order: Order::new(depth),
@@ -242,7 +244,7 @@ impl Home for Lane {
         place.returned = Some(out.content);
         drop(place);
         self.leave(&out.turn);
-        self.shared.bell.ring();
+        self.shared.bells.ring_all();
     }
 }
 

@@ -57,8 +57,7 @@ impl Lane {
         let turn = self.polled().map_err(Err)?;
         let mut drive = Drive::new(guarantee);
         let mut slot = self.slots[0].lock();
-        let mut means =
-            Means { ports: &mut slot.ports, turn: &turn, leads: true, probe: self.shared.probe.as_deref() };
+        let mut means = Means { ports: &mut slot.ports, turn: &turn, leads: true, probe: self.shared.probe.as_deref() };
         match drive.until_handler(&mut means, &Unit::new(batch.content.clone())) {
             None => Ok(drive),
             Some(ended) => Err(self.conclude(batch, guarantee, ended)),
@@ -77,8 +76,7 @@ impl Lane {
         let turn = self.polled()?;
         let unit = Unit::new(batch.content.clone());
         let mut slot = self.slots[0].lock();
-        let mut means =
-            Means { ports: &mut slot.ports, turn: &turn, leads: true, probe: self.shared.probe.as_deref() };
+        let mut means = Means { ports: &mut slot.ports, turn: &turn, leads: true, probe: self.shared.probe.as_deref() };
         let handled = handled.map_err(|error| Failure::new(Fault::Handler, error));
         let ended = drive.after_handler(handled, &mut means, &unit, output);
         let delivered = ended.delivered.acknowledged;

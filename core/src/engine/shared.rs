@@ -11,7 +11,7 @@ use crate::engine::assignment::Assignment;
 use crate::engine::attempt::Probe;
 use crate::engine::identity::Identity;
 use crate::error::{Code, Error, Result};
-use crate::kafka::{Bell, Consumer, GroupEvents, GroupMetadata};
+use crate::kafka::{Bells, Consumer, GroupEvents, GroupMetadata};
 use crate::metrics::Counters;
 use crate::record::TopicPartition;
 
@@ -23,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) inputs: Vec<TopicPartition>,
     pub(crate) assignment: Assignment<GroupMetadata>,
     pub(crate) counters: Counters,
-    pub(crate) bell: Arc<Bell>,
+    pub(crate) bells: Arc<Bells>,
     pub(crate) probe: Option<Arc<dyn Probe>>,
     consumer: OnceLock<Consumer>,
     stop: Stop,
@@ -53,7 +53,7 @@ impl Shared {
         identity: Identity,
         inputs: Vec<TopicPartition>,
         lanes: usize,
-        bell: Arc<Bell>,
+        bells: Arc<Bells>,
         probe: Option<Arc<dyn Probe>>,
     ) -> Self {
         Self {
@@ -66,7 +66,7 @@ impl Shared {
             config,
             identity,
             inputs,
-            bell,
+            bells,
             probe,
         }
     }
@@ -157,7 +157,7 @@ impl Shared {
 
     fn wake(&self) {
         self.stop.changed.notify_all();
-        self.bell.ring();
+        self.bells.ring_all();
     }
 }
 
@@ -178,7 +178,7 @@ impl GroupEvents for Shared {
     fn completed(&self, metadata: GroupMetadata) {
         self.assignment.completed(metadata);
         Counters::add(&self.counters.rebalances, 1);
-        self.bell.ring();
+        self.bells.ring_all();
     }
 
     fn revoked(&self, partitions: &[TopicPartition], lost: bool) {
@@ -192,7 +192,7 @@ impl GroupEvents for Shared {
         if let (true, Some(proof)) = (lost, self.superseded()) {
             self.fail(fenced_by_successor(proof));
         }
-        self.bell.ring();
+        self.bells.ring_all();
     }
 
     fn failed(&self, error: Error) {

@@ -60,9 +60,9 @@ impl Unit {
 
     /// Returns the unit without the runs that `keep` refuses, or `None` if nothing is left.
     pub(crate) fn retain(&self, keep: impl Fn(&Run) -> bool) -> Option<Self> {
-        let keep = |part: &Arc<Content>| match part.runs().iter().all(&keep) {
-            true => Some(Arc::clone(part)),
-            false => part.retain(&keep).map(Arc::new),
+        let keep = |part: &Arc<Content>| {
+            let is_whole = part.runs().iter().all(&keep);
+            if is_whole { Some(Arc::clone(part)) } else { part.retain(&keep).map(Arc::new) }
         };
         let parts: Vec<_> = self.parts.iter().filter_map(keep).collect();
         (!parts.is_empty()).then(|| Self { parts, ..*self })

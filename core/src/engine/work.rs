@@ -36,8 +36,7 @@ impl Lane {
         handler: &(impl Fn(&Batch, &mut Output) -> HandlerResult + Sync),
     ) -> Result<()> {
         let guarantee = self.shared.config.guarantee;
-        let mut handler =
-            |content: &Arc<Content>, output: &mut Output| handler(&Batch::lent(content, self.id), output);
+        let mut handler = |content: &Arc<Content>, output: &mut Output| handler(&Batch::lent(content, self.id), output);
         while !self.shared.is_stopping() {
             let Some(turn) = self.order.enter(guarantee, LOOK) else { continue };
             let Some(first) = self.take_first(&turn, self.pace.first(), LOOK)? else { continue };
@@ -84,10 +83,11 @@ impl Lane {
                     if !self.shared.wait(after) {
                         return Err(self.stop_error(failure));
                     }
-                    match handler {
+                    if handler {
                         // Each for itself, so that what is in front of the bad one is committed.
-                        true => pending.extend(unit.split().rev()),
-                        false => pending.push(unit),
+                        pending.extend(unit.split().rev());
+                    } else {
+                        pending.push(unit);
                     }
                 }
                 Verdict::Stop(error) => return Err(error),

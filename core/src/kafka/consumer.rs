@@ -25,7 +25,7 @@ use crate::kafka::offsets;
 use crate::kafka::rebalance::{GroupEvents, Queue, Rebalancer};
 use crate::record::{Position, TopicPartition};
 
-/// Rung when a lane's queue has something, and when the pipeline is being stopped.
+/// Rung when something has changed for those who wait at it.
 #[derive(Default)]
 pub(crate) struct Bell {
     rung: Mutex<u64>,
@@ -33,7 +33,7 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
-    pub(crate) fn ring(&self) {
+    fn ring(&self) {
         *self.rung.lock() += 1;
         self.changed.notify_all();
     }
@@ -49,6 +49,39 @@ impl Bell {
             self.changed.wait_for(&mut rung, timeout);
         }
     }
+}
+
+/// A bell for each lane, so that what comes for one does not wake the others, and one for those who
+/// wait for any.
+pub(crate) struct Bells {
+    any: Bell,
+    lanes: Vec<Bell>,
+}
+
+impl Bells {
+    pub(crate) fn new(lanes: usize) -> Self {
+        Self { any: Bell::default(), lanes: (0..lanes).map(|_| Bell::default()).collect() }
+    }
+
+    /// Something has changed for everybody: the pipeline is being stopped, for example.
+    pub(crate) fn ring_all(&self) {
+        self.lanes.iter().for_each(Bell::ring);
+        self.any.ring();
+    }
+
+    pub(crate) fn any(&self) -> &Bell {
+        &self.any
+    }
+
+    pub(crate) fn of(&self, lane: usize) -> &Bell {
+        &self.lanes[lane]
+    }
+}
+
+/// What a queue's callback rings.
+struct Chime {
+    bells: Arc<Bells>,
+    lane: usize,
 }
 
 /// What a lane's queue held.
@@ -70,8 +103,9 @@ unsafe impl Send for Buffer {}
 pub(crate) struct Consumer {
     client: Arc<Client>,
     rebalancer: Arc<Rebalancer>,
-    // Its address is registered with the queues.
-    bell: Arc<Bell>,
+    bells: Arc<Bells>,
+    // Their addresses are registered with the queues.
+    _chimes: Box<[Chime]>,
 }
 
 const NO_ERROR: Kafka = Kafka::RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -82,7 +116,7 @@ impl Consumer {
         lanes: usize,
         start_from: StartFrom,
         events: Weak<dyn GroupEvents>,
-        bell: Arc<Bell>,
+        bells: Arc<Bells>,
     ) -> Result<Self> {
         let rebalancer = Arc::new(Rebalancer {
             events,
@@ -91,18 +125,20 @@ impl Consumer {
             closing: AtomicBool::new(false),
         });
         let client = Arc::new(Client::new(Kind::Consumer, properties, Some(Arc::clone(&rebalancer)))?);
-        // SAFETY: the client is valid; the bell outlives the queues, see `Drop`.
+        let chimes: Box<[Chime]> = (0..lanes).map(|lane| Chime { bells: Arc::clone(&bells), lane }).collect();
+        // SAFETY: the client is valid; the chimes outlive the queues' callbacks, see `Drop`.
         let queues = unsafe {
             sys::rd_kafka_poll_set_consumer(client.raw());
-            let queue = |_| {
+            let queue = |chime: &Chime| {
                 let queue = Queue(sys::rd_kafka_queue_new(client.raw()));
-                sys::rd_kafka_queue_cb_event_enable(queue.0, Some(on_queue), Arc::as_ptr(&bell).cast_mut().cast());
+                let chime = std::ptr::from_ref(chime).cast_mut();
+                sys::rd_kafka_queue_cb_event_enable(queue.0, Some(on_queue), chime.cast());
                 queue
             };
-            (0..lanes).map(queue).collect()
+            chimes.iter().map(queue).collect()
         };
         *rebalancer.lanes.write() = queues;
-        Ok(Self { client, rebalancer, bell })
+        Ok(Self { client, rebalancer, bells, _chimes: chimes })
     }
 
     pub(crate) fn client(&self) -> &Arc<Client> {
@@ -234,12 +270,12 @@ impl Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        // The bell may go before the queues do, which the client's context holds.
+        // The chimes may go before the queues do, which the client's context holds.
         for queue in self.rebalancer.lanes.read().iter() {
             // SAFETY: the queue is valid; this removes the callback.
             unsafe { sys::rd_kafka_queue_cb_event_enable(queue.0, None, std::ptr::null_mut()) };
         }
-        self.bell.ring();
+        self.bells.ring_all();
     }
 }
 
@@ -268,7 +304,9 @@ fn error_text(message: &Message) -> String {
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
-unsafe extern "C" fn on_queue(_: *mut sys::rd_kafka_t, bell: *mut c_void) {
-    // SAFETY: the consumer keeps the bell until it has removed the callback.
-    unsafe { &*bell.cast::<Bell>() }.ring();
+unsafe extern "C" fn on_queue(_: *mut sys::rd_kafka_t, chime: *mut c_void) {
+    // SAFETY: the consumer keeps the chime until it has removed the callback.
+    let Chime { bells, lane } = unsafe { &*chime.cast::<Chime>() };
+    bells.of(*lane).ring();
+    bells.any().ring();
 }

@@ -17,6 +17,6 @@ pub(crate) mod producer;
 mod rebalance;
 pub(crate) mod tail;
 
-pub(crate) use consumer::{Bell, Consumer};
+pub(crate) use consumer::{Bells, Consumer};
 pub(crate) use group::GroupMetadata;
 pub(crate) use rebalance::GroupEvents;

@@ -79,7 +79,17 @@ impl SimPorts {
             _ => 0,
         };
         let queued = Vec::new();
-        Self { world, script, guarantee, epoch, queued, dead: false, superseded: false, fail_handler: false, hides_resends }
+        Self {
+            world,
+            script,
+            guarantee,
+            epoch,
+            queued,
+            dead: false,
+            superseded: false,
+            fail_handler: false,
+            hides_resends,
+        }
     }
 
     pub(super) fn is_dead(&self) -> bool {
