@@ -30,7 +30,7 @@ pub(crate) struct Peer {
     pub(crate) program: &'static [&'static str],
     pub(crate) commits: Commits,
     /// Settings by the client's own names, with `consumer.` or `producer.` in front where there are two clients.
-    settings: Settings,
+    settings: &'static [Settings],
     /// More of them for exactly-once.
     exactly_once: Settings,
 }
@@ -43,7 +43,7 @@ pub(crate) const PEERS: &[Peer] = &[
         kit: &GO,
         program: &[],
         commits: Commits::Itself,
-        settings: &[("RetryBackoffFn", "5ms"), ("ProducerLinger", "0s")],
+        settings: &[&[("RetryBackoffFn", "5ms")]],
         exactly_once: &[("ConcurrentTransactionsBackoff", "5ms")],
     },
     Peer {
@@ -51,7 +51,7 @@ pub(crate) const PEERS: &[Peer] = &[
         kit: &JAVA,
         program: &["Clients"],
         commits: Commits::Itself,
-        settings: JAVA_CLIENTS,
+        settings: &[JAVA_CLIENTS],
         exactly_once: READ_COMMITTED,
     },
     Peer {
@@ -59,7 +59,7 @@ pub(crate) const PEERS: &[Peer] = &[
         kit: &JAVA,
         program: &["Streams"],
         commits: Commits::ByTime,
-        settings: &[("num.stream.threads", "1"), ("retry.backoff.ms", "5"), ("retry.backoff.max.ms", "5")],
+        settings: &[STREAMS, &[("num.stream.threads", "1")]],
         exactly_once: &[],
     },
     Peer {
@@ -67,7 +67,7 @@ pub(crate) const PEERS: &[Peer] = &[
         kit: &JAVA,
         program: &["Streams"],
         commits: Commits::ByTime,
-        settings: &[("num.stream.threads", "2"), ("retry.backoff.ms", "5"), ("retry.backoff.max.ms", "5")],
+        settings: &[STREAMS, &[("num.stream.threads", "2")]],
         exactly_once: &[],
     },
     Peer {
@@ -75,7 +75,7 @@ pub(crate) const PEERS: &[Peer] = &[
         kit: &CONFLUENT_RUST,
         program: &[],
         commits: Commits::Itself,
-        settings: CONFLUENT_RUST_CLIENTS,
+        settings: &[CONFLUENT_RUST_CLIENTS],
         exactly_once: READ_COMMITTED,
     },
     Peer {
@@ -91,11 +91,11 @@ pub(crate) const PEERS: &[Peer] = &[
         kit: &CONFLUENT_PYTHON,
         program: &[],
         commits: Commits::Itself,
-        settings: &[
+        settings: &[&[
             ("consumer.fetch.queue.backoff.ms", "2"),
             ("producer.linger.ms", "0"),
             ("producer.retry.backoff.ms", "5"),
-        ],
+        ]],
         exactly_once: &[],
     },
     Peer { name: "quix", kit: &QUIX, program: &[], commits: Commits::ByTime, settings: &[], exactly_once: &[] },
@@ -104,7 +104,7 @@ pub(crate) const PEERS: &[Peer] = &[
         kit: &NODE,
         program: &[],
         commits: Commits::Itself,
-        settings: &[("highWaterMark", "20000"), ("maxWaitTime", "100"), ("retryDelay", "5")],
+        settings: &[&[("highWaterMark", "20000"), ("maxWaitTime", "100"), ("retryDelay", "5")]],
         exactly_once: &[],
     },
 ];
@@ -119,6 +119,14 @@ const JAVA_CLIENTS: Settings = &[
     ("producer.linger.ms", "5"),
     ("producer.retry.backoff.ms", "5"),
     ("producer.retry.backoff.max.ms", "5"),
+];
+const STREAMS: Settings = &[
+    ("consumer.max.partition.fetch.bytes", "4194304"),
+    ("consumer.max.poll.records", "10000"),
+    ("producer.batch.size", "131072"),
+    ("producer.buffer.memory", "134217728"),
+    ("retry.backoff.ms", "5"),
+    ("retry.backoff.max.ms", "5"),
 ];
 /// The crate has KIP-848 groups only.
 const CONFLUENT_RUST_CLIENTS: Settings = &[
@@ -142,7 +150,13 @@ impl Peer {
     /// What the program is given, and the report shows.
     pub(crate) fn settings(&self, guarantee: Guarantee) -> Vec<(String, String)> {
         let more = if guarantee == Guarantee::ExactlyOnce { self.exactly_once } else { &[] };
-        self.settings.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        self.settings
+            .iter()
+            .copied()
+            .flatten()
+            .chain(more)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 }
 

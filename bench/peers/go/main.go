@@ -64,8 +64,6 @@ func options(job job) ([]kgo.Opt, error) {
 			return nil, err
 		}
 		switch name {
-		case "ProducerLinger":
-			options = append(options, kgo.ProducerLinger(duration))
 		case "RetryBackoffFn":
 			options = append(options, kgo.RetryBackoffFn(func(int) time.Duration { return duration }))
 		case "ConcurrentTransactionsBackoff":

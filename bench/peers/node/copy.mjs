@@ -1,7 +1,6 @@
 // Copies a topic with @platformatic/kafka: reads its stream, sends what is there, and commits; or the same in
 // transactions.
 
-import { once } from 'node:events'
 import { Consumer, MessagesStreamFallbackModes, MessagesStreamModes, ProduceAcks, Producer } from '@platformatic/kafka'
 import { exactlyOnce, job, pace, report } from './job.mjs'
 
@@ -30,21 +29,16 @@ async function open() {
   })
 }
 
-// What is there, up to what this commit may hold; waits a moment if nothing is there.
-async function take(stream) {
+// As many messages as this commit may hold, or what comes until it is due.
+async function take(input) {
   const messages = []
-  const most = Math.min(pace.room, MOST)
-  while (messages.length < most) {
-    const message = stream.read()
-    if (message !== null) {
-      messages.push(message)
-    } else if (messages.length > 0 && pace.interval < Infinity) {
-      break
-    } else if (messages.length + pace.seen >= job.records) {
-      break
-    } else {
-      await once(stream, 'readable')
+  const most = Math.min(pace.room, MOST, job.records - pace.seen)
+  while (messages.length < most && !(pace.late && messages.length > 0)) {
+    const { value, done } = await input.next()
+    if (done) {
+      throw new Error('the stream has ended')
     }
+    messages.push(value)
   }
   pace.took(messages.length)
   return messages
@@ -61,9 +55,10 @@ function lastOf(messages, last) {
 }
 
 async function atLeastOnce(stream) {
+  const input = stream[Symbol.asyncIterator]()
   const last = new Map()
   while (!pace.atTheEnd) {
-    const messages = await take(stream)
+    const messages = await take(input)
     lastOf(messages, last)
     await producer.send({ messages: copies(messages) })
     if (pace.due) {
@@ -82,12 +77,13 @@ async function atLeastOnce(stream) {
 }
 
 async function exactlyOnceFrom(stream) {
+  let input = stream[Symbol.asyncIterator]()
   while (!pace.atTheEnd) {
     let transaction
     try {
       const last = new Map()
       while (!pace.due) {
-        const messages = await take(stream)
+        const messages = await take(input)
         transaction ??= await producer.beginTransaction()
         lastOf(messages, last)
         await transaction.send({ messages: copies(messages) })
@@ -108,6 +104,7 @@ async function exactlyOnceFrom(stream) {
       // Back to the committed offsets.
       await stream.close()
       stream = await open()
+      input = stream[Symbol.asyncIterator]()
     }
   }
   return stream

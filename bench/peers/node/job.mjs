@@ -24,9 +24,12 @@ class Pace {
     return this.batch - this.taken
   }
 
+  get late() {
+    return this.first > 0 && performance.now() - this.last >= this.interval
+  }
+
   get due() {
-    const late = performance.now() - this.last >= this.interval
-    return this.taken > 0 && (this.taken >= this.batch || this.seen >= job.records || late)
+    return this.taken > 0 && (this.taken >= this.batch || this.seen >= job.records || this.late)
   }
 
   get atTheEnd() {
