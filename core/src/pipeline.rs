@@ -73,8 +73,10 @@ impl Stopper {
 
 /// A lane for each partition is the most that can be used; more than this many add nothing.
 const MOST_LANES: usize = 4;
-/// So many units in flight keep a broker busy; where there are fewer lanes, each has several.
-const IN_FLIGHT: usize = 4;
+/// Twice as many units in flight as lanes work at once: while one is committed, the next one is filled, with another
+/// producer than the one whose markers are being written. More than so many of one lane add nothing.
+const IN_FLIGHT: usize = 8;
+const MOST_OF_A_LANE: usize = 4;
 
 impl Pipeline {
     /// Opens a pipeline: checks the configuration and the topics, joins the group, and makes the
@@ -104,7 +106,7 @@ impl Pipeline {
         let shared = Arc::new(Shared::new(config, identity, inputs, lanes, Arc::clone(&bells), probe));
         let events: Arc<dyn GroupEvents> = Arc::clone(&shared) as _;
         let consumer = Consumer::open(&properties, lanes, start_from, Arc::downgrade(&events), bells)?;
-        let depth = shared.config.transactions.in_flight.unwrap_or(IN_FLIGHT.div_ceil(lanes));
+        let depth = shared.config.transactions.in_flight.unwrap_or(IN_FLIGHT.div_ceil(lanes).min(MOST_OF_A_LANE));
         let lanes: Vec<_> = (0..lanes).map(|id| Arc::new(Lane::new(id, depth, Arc::clone(&shared)))).collect();
         // Before the subscription: the first batch would wait for the producers otherwise, and
         // what a predecessor left open holds its offsets back until they are initialised.

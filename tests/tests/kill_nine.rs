@@ -50,9 +50,9 @@ fn a_killed_run_goes_on_where_it_was() {
     steps.conclude();
 }
 
-/// A batch of every lane at every kill: a lane for each partition.
+/// Two commits of every lane at every kill: a lane for each partition.
 fn in_flight() -> u64 {
-    kills() * u64::from(PARTITIONS) * MAX_RECORDS
+    kills() * u64::from(PARTITIONS) * 2 * MAX_RECORDS
 }
 
 /// Processes the input with kills spread over it, and a last run that ends by itself.
