@@ -82,7 +82,7 @@ impl Output {
     }
 
     /// Sends record `index` of the batch as it is: key, value, headers and timestamp are kept, and
-    /// nothing is copied.
+    /// nothing is copied before librdkafka takes it.
     pub fn forward(&mut self, topic: &str, index: usize) {
         let topic = self.topic(topic);
         self.entries.push(Entry { topic, body: Body::Forward(index) });

@@ -111,7 +111,8 @@ impl Pipeline {
         // Before the subscription: the first batch would wait for the producers otherwise, and
         // what a predecessor left open holds its offsets back until they are initialised.
         thread::scope(|scope| {
-            let preparing: Vec<_> = lanes.iter().map(|lane| scope.spawn(|| lane.prepare(guarantee))).collect();
+            let preparing: Vec<_> =
+                slots(&lanes).map(|(lane, slot)| scope.spawn(move || lane.prepare(slot, guarantee))).collect();
             preparing
                 .into_iter()
                 .map(|thread| thread.join().unwrap_or_else(|_| Err(panicked())))
@@ -210,8 +211,8 @@ impl Pipeline {
         };
         thread::scope(|scope| {
             let work = |lane: &Lane, slot| lane.work(slot, &handler).unwrap_or_else(|error| self.shared.fail(error));
-            let slots = self.lanes.iter().flat_map(|lane| (0..lane.depth()).map(move |slot| (lane, slot)));
-            let workers: Vec<_> = slots.map(|(lane, slot)| scope.spawn(move || work(lane, slot))).collect();
+            let workers: Vec<_> =
+                slots(&self.lanes).map(|(lane, slot)| scope.spawn(move || work(lane, slot))).collect();
             while !self.shared.is_stopping() {
                 thread::sleep(Duration::from_millis(50));
                 if caught_up.as_mut().is_some_and(|target| target.is_reached(&self.shared)) {
@@ -352,6 +353,11 @@ fn check_topics(config: &Config) -> Result<Vec<TopicPartition>> {
         admin.ensure_output(output)?;
     }
     Ok(partitions)
+}
+
+/// Every slot of every lane.
+fn slots(lanes: &[Arc<Lane>]) -> impl Iterator<Item = (&Lane, usize)> {
+    lanes.iter().flat_map(|lane| (0..lane.depth()).map(move |slot| (&**lane, slot)))
 }
 
 fn panicked() -> Error {

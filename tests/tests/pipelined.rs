@@ -30,7 +30,28 @@ fn transactions_in_flight_keep_their_promise() {
             harmed(&cluster, &format!("kills-{lanes}"), partitions, lanes, in_flight, 6, &mut random);
         });
     }
+    steps.step("at most once, a handler that fails now and then", || counts_what_is_lost(&cluster));
     steps.conclude();
+}
+
+/// Batches that share a commit fail one by one, and each that does is counted.
+fn counts_what_is_lost(cluster: &Cluster) {
+    let records = 20_000;
+    let scene = Scene::new(cluster, "losses", 2);
+    scene.fill(0..records);
+    let settings =
+        scene.settings(Guarantee::AtMostOnce).set("batch.max_records", CALL).set("commit.max_records", TRANSACTION);
+    let worker = Path::new(env!("CARGO_BIN_EXE_ksem-test-worker"));
+    let ended = scene.run_program(worker, &settings, &["fail", "7"]).wait(PATIENCE);
+    ended.assert(0, &[]);
+    let (_, lost) = ended.stderr.rsplit_once("records lost: ").expect("the worker's last words");
+    let lost: u64 = lost.trim().parse().expect("a number");
+    println!("       {lost} records were counted as lost");
+    assert!(lost > 0 && lost < records / 2, "about a seventh fails");
+    for audit in scene.audits(0..records) {
+        assert!(audit.is_at_most_once(), "{audit}");
+        assert_eq!(audit.missing.count, lost, "what is missing was counted");
+    }
 }
 
 fn harmed(

@@ -31,9 +31,8 @@ impl Discipline for AtMostOnce {
             (Step::Handle, Signal::Done) => Do(Step::Produce),
             (Step::Produce, Signal::Done) => Finish(Outcome::Applied),
             // The offsets are behind the batch for good: nothing may be tried again.
-            (Step::Handle, Signal::Failed(_)) => Finish(Outcome::Lost),
-            (Step::Produce, Signal::Failed(Fault::Fatal | Fault::Fenced)) => Do(Step::RebuildProducer),
-            (Step::Produce | Step::RebuildProducer, _) => Finish(Outcome::Lost),
+            (Step::Handle | Step::Produce, Signal::Failed(Fault::Fatal | Fault::Fenced)) => Do(Step::RebuildProducer),
+            (Step::Handle | Step::Produce | Step::RebuildProducer, _) => Finish(Outcome::Lost),
             _ => Finish(Outcome::Stop),
         }
     }

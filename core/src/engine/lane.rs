@@ -93,10 +93,10 @@ impl Lane {
         self.slots.len()
     }
 
-    /// Makes the guarantee's producers.
-    pub(crate) fn prepare(&self, guarantee: Guarantee) -> Result<()> {
-        let prepare = |slot: &Mutex<Slot>| slot.lock().ports.prepare_patiently(guarantee);
-        self.slots.iter().try_for_each(prepare).map_err(|failure| at_start(guarantee, failure.error))
+    /// Makes the guarantee's producer of one slot.
+    pub(crate) fn prepare(&self, slot: usize, guarantee: Guarantee) -> Result<()> {
+        let prepared = self.slots[slot].lock().ports.prepare_patiently(guarantee);
+        prepared.map_err(|failure| at_start(guarantee, failure.error))
     }
 
     /// Returns the next batch, or `None` if none came in time or another is out.

@@ -11,15 +11,26 @@ use crate::record::{Position, TopicPartition};
 pub(crate) struct Unit {
     parts: Vec<Arc<Content>>,
     opened: Instant,
+    /// Records of batches that failed for good although the others go on (at-most-once).
+    lost: usize,
 }
 
 impl Unit {
     pub(crate) fn new(first: Arc<Content>) -> Self {
-        Self { parts: vec![first], opened: Instant::now() }
+        Self { parts: vec![first], opened: Instant::now(), lost: 0 }
     }
 
     pub(crate) fn push(&mut self, part: Arc<Content>) {
         self.parts.push(part);
+    }
+
+    /// Batch `index` has failed for good.
+    pub(crate) fn lose(&mut self, index: usize) {
+        self.lost += self.parts[index].len();
+    }
+
+    pub(crate) fn lost(&self) -> usize {
+        self.lost
     }
 
     pub(crate) fn opened(&self) -> Instant {
@@ -70,6 +81,6 @@ impl Unit {
 
     /// Returns each batch as a unit of its own.
     pub(crate) fn split(&self) -> impl DoubleEndedIterator<Item = Self> {
-        self.parts.iter().map(|part| Self { parts: vec![Arc::clone(part)], opened: self.opened })
+        self.parts.iter().map(|part| Self { parts: vec![Arc::clone(part)], opened: self.opened, lost: 0 })
     }
 }

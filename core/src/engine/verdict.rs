@@ -37,7 +37,8 @@ impl Lane {
         let cause = ended.failure.as_ref().map(Error::to_string);
         match ended.outcome {
             Outcome::Applied => {
-                Counters::add(&counters.records_in, unit.records() as u64);
+                Counters::add(&counters.records_in, (unit.records() - unit.lost()) as u64);
+                Counters::add(&counters.records_lost, unit.lost() as u64);
                 Counters::add(&counters.records_out, ended.delivered.acknowledged);
                 Counters::add(&counters.batches, unit.parts().len() as u64);
                 Counters::add(&counters.commits, 1);

@@ -63,7 +63,13 @@ impl Lane {
         guarantee: Guarantee,
         handler: &mut Handler<'_>,
     ) -> Result<()> {
-        let mut growth = Some(&self.pace).filter(|_| guarantee != Guarantee::AtMostOnce);
+        let mut unit = unit;
+        let mut growth = Some(&self.pace);
+        if guarantee == Guarantee::AtMostOnce {
+            // What is committed first has to be there first.
+            while self.grow(turn, &mut unit, growth).map_err(|failure| failure.error)? {}
+            growth = None;
+        }
         // The last one is the first in order.
         let mut pending = vec![unit];
         let mut tally = Tally::default();
@@ -144,12 +150,19 @@ impl Lane {
         let mut index = 0;
         loop {
             output.clear();
-            let result = guarded(|| handler(&unit.parts()[index], output));
-            if result.is_err() && index > 0 && guarantee != Guarantee::ExactlyOnce {
-                // What was sent for those in front can't be taken back: it is not left behind either.
-                let _ = means.ports.flush(guarantee);
+            if let Err(error) = guarded(|| handler(&unit.parts()[index], output)) {
+                if guarantee != Guarantee::AtMostOnce || unit.parts().len() == 1 {
+                    if index > 0 && guarantee != Guarantee::ExactlyOnce {
+                        // What was sent for those in front can't be taken back: it is not left behind either.
+                        let _ = means.ports.flush(guarantee);
+                    }
+                    return Err(Failure::new(Fault::Handler, error));
+                }
+                // Its offsets are committed; the others are no worse for it.
+                tracing::warn!(%error, batch = unit.parts()[index].describe(), "an at-most-once batch was lost");
+                unit.lose(index);
+                output.clear();
             }
-            result.map_err(|error| Failure::new(Fault::Handler, error))?;
             index += 1;
             if index == unit.parts().len() && !self.grow(means.turn, unit, growth)? {
                 return Ok(());

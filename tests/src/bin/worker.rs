@@ -73,7 +73,10 @@ fn run(config: Config, harm: &Harm) -> ksem::Result<()> {
         }
     });
     let metrics = pipeline.metrics();
-    eprintln!("failures of the handler: {}; commits: {}", metrics.handler_failures, metrics.commits);
+    eprintln!(
+        "failures of the handler: {}; commits: {}; records lost: {}",
+        metrics.handler_failures, metrics.commits, metrics.records_lost
+    );
     // The error that ended the pipeline matters more than how it closes.
     let closed = pipeline.close();
     result.and(closed)

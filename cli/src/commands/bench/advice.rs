@@ -72,7 +72,7 @@ fn slow_commits(plain: Speed, exact: Speed) -> Option<String> {
     slow.then(|| {
         format!(
             "Half of the transactions took more than {:.0} ms to commit, against {:.0} ms for offsets alone: the transaction \
-             coordinator is slow. Larger batches (batch.max_records, batch.linger_ms) need fewer transactions.",
+             coordinator is slow. Larger commits (commit.max_records, batch.linger_ms) need fewer transactions.",
             exact.batch_p50_ms, plain.batch_p50_ms
         )
     })

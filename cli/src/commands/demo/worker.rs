@@ -38,8 +38,10 @@ pub(crate) fn run(args: &Args) -> Done {
     let topics = Topics::named(&args.run);
     let mut config = topics.config(&args.bootstrap, &args.run, args.guarantee, &args.state);
     config.batch.max_records = args.batch;
+    config.commit.max_records = args.batch;
     // One lane: exactly one batch is in flight when the process dies.
     config.transactions.lanes = Some(1);
+    config.transactions.in_flight = Some(1);
     let crash_after = match &args.crash_point {
         None => None,
         Some(name) => {
