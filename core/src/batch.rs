@@ -151,6 +151,11 @@ impl Batch {
         Self { content: Arc::clone(content), ticket: Ticket { lane, home: None } }
     }
 
+    /// Returns another handle to the same records, which can't be processed.
+    pub(crate) fn view(&self) -> Self {
+        Self::lent(&self.content, self.lane())
+    }
+
     /// Returns how many records it has; never 0.
     pub fn len(&self) -> usize {
         self.content.len()

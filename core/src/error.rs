@@ -95,6 +95,7 @@ error_codes! {
     3005 TransactionFailed "transaction_failed" Transaction Retry NotApplied "A transactional request failed; the transaction was aborted."
     4001 HandlerFailed "handler_failed" Handler Never NotApplied "The handler failed on a batch as often as `retry.max_attempts` allows."
     4002 BatchLost "batch_lost" Handler Never Unknown "An at-most-once batch failed after its offsets were committed."
+    4003 HandlerCancelled "handler_cancelled" Handler Retry NotApplied "The caller gave the batch up before its handler had an end; it comes again."
     5001 OffsetLost "offset_lost" Data Never NotApplied "The committed offset is no longer in the topic (retention, truncation or a recreated topic)."
     5002 OffsetMissing "offset_missing" Data Never NotApplied "A partition has no committed offset and start_from is \"fail\"."
     9001 Panic "panic" Internal Reopen Unknown "The handler or ksem panicked."

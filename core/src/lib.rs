@@ -7,6 +7,7 @@
 
 mod attempt;
 mod batch;
+mod calls;
 pub mod config;
 pub mod discipline;
 mod engine;
@@ -19,9 +20,11 @@ mod pipeline;
 mod progress;
 mod publish;
 mod record;
+mod routes;
 
 pub use attempt::Attempt;
 pub use batch::Batch;
+pub use calls::{Call, Calls, Next};
 pub use config::Config;
 pub use engine::lane::HandlerResult;
 pub use error::{Error, Result};

@@ -49,6 +49,8 @@ pub struct Pipeline {
     member: Mutex<Option<JoinHandle<()>>>,
     leave: Arc<AtomicBool>,
     next_lane: AtomicUsize,
+    runs: AtomicBool,
+    closed: AtomicBool,
 }
 
 /// When [`Pipeline::run_until`] ends by itself.
@@ -124,7 +126,16 @@ impl Pipeline {
         let member = spawn_member(Arc::clone(&shared), Arc::clone(&leave))?;
         let id = format!("{}-{}-publish", shared.config.group, shared.identity.instance());
         let publisher = Publisher::new(shared.config.clone(), id);
-        Ok(Self { shared, lanes, publisher, member: Mutex::new(Some(member)), leave, next_lane: AtomicUsize::new(0) })
+        Ok(Self {
+            shared,
+            lanes,
+            publisher,
+            member: Mutex::new(Some(member)),
+            leave,
+            next_lane: AtomicUsize::new(0),
+            runs: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        })
     }
 
     /// Returns the next batch, or `None` if none came in time.
@@ -205,12 +216,22 @@ impl Pipeline {
     /// # Errors
     /// The error that ended it.
     pub fn run_until(&self, until: Until, handler: impl Fn(&Batch, &mut Output) -> HandlerResult + Sync) -> Result<()> {
+        self.check()?;
+        if self.runs.swap(true, Ordering::SeqCst) {
+            return Err(already_running());
+        }
+        let result = self.run_lanes(until, &handler);
+        self.runs.store(false, Ordering::SeqCst);
+        result
+    }
+
+    fn run_lanes(&self, until: Until, handler: &(impl Fn(&Batch, &mut Output) -> HandlerResult + Sync)) -> Result<()> {
         let mut caught_up = match until {
             Until::Stopped => None,
             Until::CaughtUp => Some(CaughtUp::at_the_start(&self.shared)?),
         };
         thread::scope(|scope| {
-            let work = |lane: &Lane, slot| lane.work(slot, &handler).unwrap_or_else(|error| self.shared.fail(error));
+            let work = |lane: &Lane, slot| lane.work(slot, handler).unwrap_or_else(|error| self.shared.fail(error));
             let workers: Vec<_> =
                 slots(&self.lanes).map(|(lane, slot)| scope.spawn(move || work(lane, slot))).collect();
             while !self.shared.is_stopping() {
@@ -225,7 +246,7 @@ impl Pipeline {
                 }
             }
         });
-        self.check()
+        self.shared.take_failure().map_or(Ok(()), Err)
     }
 
     /// Asks the pipeline to end; [`run`](Self::run) returns when the batches in flight are done.
@@ -253,15 +274,16 @@ impl Pipeline {
         &self.shared.config
     }
 
-    /// Leaves the group and closes the clients, within `shutdown.deadline_ms`.
+    /// Leaves the group and closes the clients, within `shutdown.deadline_ms`. Calls after it are
+    /// `misuse`; closing again does nothing.
     ///
     /// # Errors
     /// `shutdown_deadline` if the cluster did not let go in time, and the error that ended the
     /// pipeline if nobody has been told of it.
-    pub fn close(self) -> Result<()> {
+    pub fn close(&self) -> Result<()> {
+        self.closed.store(true, Ordering::SeqCst);
         let result = self.shut_down();
-        self.check()?;
-        result
+        self.shared.take_failure().map_or(result, Err)
     }
 
     fn shut_down(&self) -> Result<()> {
@@ -296,7 +318,14 @@ impl Pipeline {
     }
 
     fn check(&self) -> Result<()> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(Error::new(Code::Misuse, "the pipeline is closed; open another one"));
+        }
         self.shared.take_failure().map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn check_idle(&self) -> Result<()> {
+        if self.runs.load(Ordering::SeqCst) { Err(already_running()) } else { Ok(()) }
     }
 }
 
@@ -358,6 +387,10 @@ fn check_topics(config: &Config) -> Result<Vec<TopicPartition>> {
 /// Every slot of every lane.
 fn slots(lanes: &[Arc<Lane>]) -> impl Iterator<Item = (&Lane, usize)> {
     lanes.iter().flat_map(|lane| (0..lane.depth()).map(move |slot| (&**lane, slot)))
+}
+
+fn already_running() -> Error {
+    Error::new(Code::Misuse, "the pipeline runs already, with all its lanes; open another one to run two")
 }
 
 fn panicked() -> Error {

@@ -88,6 +88,29 @@ pub fn visit_topic(
     })
 }
 
+/// Waits until no transaction is open on the topic: a commit returns before its markers are written (KIP-98), so
+/// what it made visible may take a moment to be seen. Returns whether that happened in time.
+///
+/// # Errors
+///
+/// When the topic does not exist.
+pub fn wait_until_stable(bootstrap: &str, topic: &str, limit: Duration) -> Result<bool> {
+    let deadline = Instant::now() + limit;
+    client::wait(async {
+        let kafka = client::connect(bootstrap).await?;
+        loop {
+            let stable = offsets(&kafka, topic, OffsetSpec::Latest, Isolation::ReadCommitted).await?;
+            if stable == offsets(&kafka, topic, OffsetSpec::Latest, Isolation::ReadUncommitted).await? {
+                return Ok(true);
+            }
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+}
+
 async fn read(
     kafka: &Kafka,
     topic: &str,

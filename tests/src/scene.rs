@@ -14,6 +14,8 @@ use crate::{Run, Settings, ksem_binary};
 
 /// Bytes of a record's value.
 const SIZE: usize = 200;
+/// How long the markers of the last transactions may take to be written.
+const STABLE_WITHIN: Duration = Duration::from_secs(10);
 
 /// An input topic, two output topics and a group that nothing else on the cluster uses.
 #[derive(Debug)]
@@ -133,7 +135,11 @@ impl<'a> Scene<'a> {
             assert_eq!(value.len(), SIZE, "a record is whole");
             ids.extend(id);
         };
-        reader::visit_topic(self.cluster.direct_bootstrap(), topic, Isolation::ReadCommitted, reader::DEADLINE, visit)
+        let bootstrap = self.cluster.direct_bootstrap();
+        if !reader::wait_until_stable(bootstrap, topic, STABLE_WITHIN).expect("the output's ends") {
+            println!("       {topic}: a transaction is still open");
+        }
+        reader::visit_topic(bootstrap, topic, Isolation::ReadCommitted, reader::DEADLINE, visit)
             .expect("reading an output");
         Observed::expecting(expected).committed(ids).audit()
     }

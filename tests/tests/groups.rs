@@ -51,14 +51,14 @@ fn copy(outputs: &[String; 2], batch: &Batch, output: &mut Output) {
 
 /// Runs a pipeline in a thread while `meanwhile` looks at it, stops it and closes it.
 fn while_running(
-    pipeline: Pipeline,
+    pipeline: &Pipeline,
     handler: impl Fn(&Batch, &mut Output) -> HandlerResult + Sync,
     meanwhile: impl FnOnce(&Pipeline),
 ) {
     thread::scope(|scope| {
         let running = scope.spawn(|| pipeline.run(&handler));
-        let stop = StopOnDrop(&pipeline);
-        meanwhile(&pipeline);
+        let stop = StopOnDrop(pipeline);
+        meanwhile(pipeline);
         drop(stop);
         running.join().expect("the thread").expect("running");
     });
@@ -87,7 +87,7 @@ fn come_and_go(cluster: &Cluster, strategy: &str, guarantee: Guarantee) {
         Ok(())
     };
     let fed = AtomicU64::new(0);
-    while_running(open(&settings), handler, |first| {
+    while_running(&open(&settings), handler, |first| {
         let feeding = Feeding { scene: &scene, fed: &fed, stop: AtomicBool::new(false) };
         feeding.during(|| {
             wait_until("the first member works", PATIENCE, || first.metrics().batches > 5);
@@ -95,7 +95,7 @@ fn come_and_go(cluster: &Cluster, strategy: &str, guarantee: Guarantee) {
                 let rebalances = first.metrics().rebalances;
                 let second = open(&settings);
                 assert_ne!(second.instance_id(), first.instance_id(), "two members on one host");
-                while_running(second, handler, |second| {
+                while_running(&second, handler, |second| {
                     wait_until("the second member works", PATIENCE, || second.metrics().batches > 5);
                     let before = first.metrics().batches;
                     wait_until("so does the first", PATIENCE, || first.metrics().batches > before + 5);
@@ -175,7 +175,7 @@ fn committed_in_time(cluster: &Cluster, strategy: &str) {
         copy(&outputs, batch, output);
         Ok(())
     };
-    while_running(open(&settings), quick, |second| {
+    while_running(&open(&settings), quick, |second| {
         let report = first.process(batch, Guarantee::ExactlyOnce, |batch, output| {
             // The other member waits for these partitions all this time.
             thread::sleep(Duration::from_secs(2));
@@ -187,7 +187,7 @@ fn committed_in_time(cluster: &Cluster, strategy: &str) {
         assert_eq!((report.applied, report.attempts), (Applied::Applied, 1), "{report:?}");
         // What comes now is shared.
         scene.fill(200..1000);
-        while_running(first, quick, |first| {
+        while_running(&first, quick, |first| {
             wait_until("both work", PATIENCE, || first.metrics().batches > 1 && second.metrics().batches > 0);
             scene.wait_until_caught_up(PATIENCE);
         });
@@ -205,7 +205,7 @@ fn too_slow(cluster: &Cluster, strategy: &str) {
         copy(&outputs, batch, output);
         Ok(())
     };
-    while_running(open(&settings), quick, |second| {
+    while_running(&open(&settings), quick, |second| {
         let report = first.process(batch, Guarantee::ExactlyOnce, |batch, output| {
             wait_until("the other member has taken a partition over", PATIENCE, || second.metrics().batches > 0);
             copy(&outputs, batch, output);
@@ -216,7 +216,7 @@ fn too_slow(cluster: &Cluster, strategy: &str) {
         assert!(report.offsets.is_empty(), "{report:?}");
         assert_eq!(first.metrics().batches_revoked, 1);
         // The partition that stayed is delivered again.
-        while_running(first, quick, |_| scene.wait_until_caught_up(PATIENCE));
+        while_running(&first, quick, |_| scene.wait_until_caught_up(PATIENCE));
     });
     scene.assert_exactly_once(0..200);
 }
@@ -230,7 +230,7 @@ fn held(cluster: &Cluster) {
         copy(&outputs, batch, output);
         Ok(())
     };
-    while_running(open(&settings), quick, |second| {
+    while_running(&open(&settings), quick, |second| {
         wait_until("the other member has taken a partition over", PATIENCE, || second.metrics().batches > 0);
         let report = first.process(batch, Guarantee::ExactlyOnce, quick);
         assert_eq!(report.expect("processing").applied, Applied::Redelivered);

@@ -28,6 +28,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     part("real Kafka: the library", || suite(&["library"]));
     part("real Kafka: children", || suite(&["exec"]));
     part("real Kafka: kill -9", || suite(&["kill_nine"]));
+    part("real Kafka: handlers elsewhere", || suite(&["calls"]));
     part("real Kafka: transactions in flight", || suite(&["pipelined"]));
     part("real Kafka: frozen runs", || suite(&["zombie"]));
     part("real Kafka: members come and go", || suite(&["groups"]));

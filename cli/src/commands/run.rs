@@ -78,7 +78,8 @@ pub(crate) fn run(args: &Args, quiet: bool) -> Done {
     })?;
     let until = if args.until_caught_up { Until::CaughtUp } else { Until::Stopped };
     let watch = Watch { metrics_json: args.metrics_json.as_deref(), quiet, guarantee };
-    let result = watch.during(&pipeline, || pipeline.run_until(until, |batch, output| handler(batch, output)));
+    let result =
+        watch.during(&pipeline, || pipeline.run_until(until, |batch, output| handler(&pipeline, batch, output)));
     let closed = pipeline.close();
     result?;
     Ok(closed?)
@@ -106,27 +107,19 @@ fn load(path: &Path, args: &Args) -> Done<Config> {
     Ok(config)
 }
 
-type Handler = Box<dyn Fn(&Batch, &mut Output) -> HandlerResult + Sync>;
+type Handler = Box<dyn Fn(&Pipeline, &Batch, &mut Output) -> HandlerResult + Sync>;
 
 fn handler_of(config: &Config) -> Done<Handler> {
     if let Some(command) = &config.exec.command {
         let exec = Exec::new(command.clone(), Duration::from_millis(config.exec.timeout_ms));
-        return Ok(Box::new(move |batch, output| exec.handle(batch, output)));
+        return Ok(Box::new(move |_, batch, output| exec.handle(batch, output)));
     }
     if config.routes.is_empty() {
         return Err(Failure::usage(
             "there is no handler: add a `[[route]]` with `from` and `to`, or give --exec CMD (or `[exec] command`)",
         ));
     }
-    let routes = config.routes.clone();
-    Ok(Box::new(move |batch, output| {
-        for (index, record) in batch.records().enumerate() {
-            for route in routes.iter().filter(|route| route.from == record.topic) {
-                route.to.iter().for_each(|topic| output.forward(topic, index));
-            }
-        }
-        Ok(())
-    }))
+    Ok(Box::new(Pipeline::route))
 }
 
 /// What is shown and written while the pipeline runs.

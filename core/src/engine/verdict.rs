@@ -80,7 +80,10 @@ impl Lane {
         Verdict::Over { applied: Applied::Redelivered, cause }
     }
 
-    fn after_handler_failure(&self, unit: &Unit, ended: Ended, tally: &mut Tally) -> Verdict {
+    fn after_handler_failure(&self, unit: &Unit, mut ended: Ended, tally: &mut Tally) -> Verdict {
+        if let Some(error) = ended.failure.take_if(|error| error.code() == Code::HandlerCancelled) {
+            return Verdict::Stop(error);
+        }
         tally.failures += 1;
         let retry = &self.shared.config.retry;
         let cause = ended.failure.as_ref().map_or_else(String::new, |error| error.message().to_owned());

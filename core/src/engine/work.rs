@@ -200,10 +200,15 @@ impl Lane {
     }
 }
 
+fn is_cancelled(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    cause.downcast_ref::<Error>().is_some_and(|error| error.code() == Code::HandlerCancelled)
+}
+
 /// A panic of the handler fails its batch like an error.
 fn guarded(handler: impl FnOnce() -> HandlerResult) -> Result<()> {
     match catch_unwind(AssertUnwindSafe(handler)) {
         Ok(Ok(())) => Ok(()),
+        Ok(Err(cause)) if is_cancelled(&*cause) => Err(Error::new(Code::HandlerCancelled, cause.to_string())),
         Ok(Err(cause)) => Err(Error::new(Code::HandlerFailed, cause.to_string()).caused_by(cause)),
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(ToString::to_string);
