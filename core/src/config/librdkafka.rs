@@ -66,6 +66,9 @@ const PARTITION_FETCH_BYTES: usize = 4 << 20;
 /// Largest `queued.max.messages.kbytes` that librdkafka takes.
 const QUEUED_MAX_KBYTES: usize = 2_097_151;
 
+/// Largest `linger.ms` that librdkafka takes.
+const LONGEST_LINGER_MS: u64 = 900_000;
+
 /// A record is given up before the earliest of these, so that its fate is known.
 const AT_MOST_ONCE_MESSAGE_TIMEOUT_MS: u64 = 30_000;
 const AT_LEAST_ONCE_MESSAGE_TIMEOUT_MS: u64 = 120_000;
@@ -124,7 +127,13 @@ pub fn producer_properties(config: &Config, role: Role<'_>) -> Vec<(String, Stri
             let timeout_ms = config.transactions.timeout_ms;
             list.put("acks", "all");
             list.put("enable.idempotence", "true");
-            list.put("message.timeout.ms", transactional_message_timeout_ms(timeout_ms).to_string());
+            let message_timeout_ms = transactional_message_timeout_ms(timeout_ms);
+            list.put("message.timeout.ms", message_timeout_ms.to_string());
+            // Records leave when they fill a batch or their transaction is flushed, not by themselves: so those of
+            // the next transaction can be handed over before this one's are delivered.
+            if config.kafka.get_canonical("linger.ms").is_none() {
+                list.put("linger.ms", (message_timeout_ms - 1).min(LONGEST_LINGER_MS).to_string());
+            }
             list.put("transaction.timeout.ms", timeout_ms.to_string());
             list.put("transactional.id", id);
             // librdkafka refuses a longer one; without any it chooses a fitting value.

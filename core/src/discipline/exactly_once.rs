@@ -4,20 +4,24 @@
 //! |---|---|---|
 //! | begin transaction | processed by the successor | nothing was sent |
 //! | handle | processed by the successor | nothing was sent |
-//! | produce | processed by the successor | its initialisation aborts the open transaction |
+//! | enqueue | processed by the successor | its initialisation aborts the open transaction |
 //! | send offsets | processed by the successor | the same; it waits for stable offsets |
+//! | produce | processed by the successor | the same |
 //! | commit transaction | done | outputs and offsets appeared together |
+//!
+//! The offsets go into the transaction while the outputs are under way: both are in it, or neither.
 
 use super::{CrashEffect, CrashPoint, Discipline, Fault, Landed, Next, Outcome, Signal, Step};
 
 pub(super) const PATH: &[Step] =
-    &[Step::BeginTransaction, Step::Handle, Step::Produce, Step::SendOffsets, Step::CommitTransaction];
+    &[Step::BeginTransaction, Step::Handle, Step::Enqueue, Step::SendOffsets, Step::Produce, Step::CommitTransaction];
 
 pub(super) const CRASH_POINTS: &[CrashPoint] = &[
     CrashPoint { after: Step::BeginTransaction, name: "after_begin", effect: CrashEffect::None },
     CrashPoint { after: Step::Handle, name: "after_handle", effect: CrashEffect::None },
-    CrashPoint { after: Step::Produce, name: "after_produce", effect: CrashEffect::None },
+    CrashPoint { after: Step::Enqueue, name: "after_enqueue", effect: CrashEffect::None },
     CrashPoint { after: Step::SendOffsets, name: "after_send_offsets", effect: CrashEffect::None },
+    CrashPoint { after: Step::Produce, name: "after_produce", effect: CrashEffect::None },
     CrashPoint { after: Step::CommitTransaction, name: "after_commit", effect: CrashEffect::None },
 ];
 
@@ -72,15 +76,18 @@ impl Discipline for ExactlyOnce {
         use Next::{Do, Finish};
         match (step, signal) {
             (Step::BeginTransaction, Signal::Done) => Do(Step::Handle),
-            (Step::Handle, Signal::Done) => Do(Step::Produce),
-            (Step::Produce, Signal::Done) => Do(Step::SendOffsets),
-            (Step::SendOffsets, Signal::Done) => Do(Step::CommitTransaction),
+            (Step::Handle, Signal::Done) => Do(Step::Enqueue),
+            (Step::Enqueue, Signal::Done) => Do(Step::SendOffsets),
+            (Step::SendOffsets, Signal::Done) => Do(Step::Produce),
+            (Step::Produce, Signal::Done) => Do(Step::CommitTransaction),
             (Step::CommitTransaction, Signal::Done) => Finish(Outcome::Applied),
             (Step::CommitTransaction, Signal::DoneResent) => self.rebuild(Verdict::Known(Outcome::Applied)),
 
             // There is no transaction to abort.
             (Step::BeginTransaction, Signal::Failed(_)) => self.rebuild(Verdict::Known(Outcome::Retry)),
-            (Step::Handle | Step::Produce | Step::SendOffsets, Signal::Failed(fault)) => self.before_commit(fault),
+            (Step::Handle | Step::Enqueue | Step::SendOffsets | Step::Produce, Signal::Failed(fault)) => {
+                self.before_commit(fault)
+            }
             // The coordinator refused the commit and asks for an abort: it is not applied.
             (Step::CommitTransaction, Signal::Failed(Fault::Abortable)) => self.abort(Outcome::Retry),
             (Step::CommitTransaction, Signal::Failed(_)) => self.rebuild(Verdict::AskTheGroup),

@@ -20,10 +20,12 @@ pub enum Step {
     /// Run the handler on the batch. Where several batches are committed together, on each of them,
     /// and what it sent for one is handed to the producer before the next.
     Handle,
-    /// Produce the outputs and wait for every delivery report.
-    Produce,
+    /// Hand the outputs to the producer, which may send them from now on.
+    Enqueue,
     /// Add the batch's offsets to the transaction, with the group's metadata (KIP-447).
     SendOffsets,
+    /// Send whatever is with the producer still, and wait for every delivery report.
+    Produce,
     /// Commit the transaction.
     CommitTransaction,
     /// Abort the transaction.

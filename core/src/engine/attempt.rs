@@ -107,8 +107,8 @@ impl Drive {
         match step {
             Step::CommitOffsets => ports.commit_offsets(unit).map(|()| Signal::Done),
             Step::BeginTransaction => ports.begin_transaction().map(|()| Signal::Done),
+            Step::Enqueue => ports.enqueue(self.guarantee, unit.last(), output, means.turn).map(|()| Signal::Done),
             Step::Produce => {
-                ports.enqueue(self.guarantee, unit.last(), output)?;
                 self.delivered = ports.flush(self.guarantee)?;
                 Ok(Signal::Done)
             }

@@ -42,9 +42,10 @@ pub(crate) trait Ports {
     /// Commits the unit's offsets without a transaction and waits for the reply.
     fn commit_offsets(&mut self, unit: &Unit) -> Result<(), Failure>;
     fn begin_transaction(&mut self) -> Result<(), Failure>;
-    /// Hands what was sent for one batch to the producer, which may send it from now on.
-    fn enqueue(&mut self, guarantee: Guarantee, batch: &Content, output: &Output) -> Result<(), Failure>;
-    /// Waits for every delivery report since the last flush.
+    /// Hands what was sent for one batch to the producer. What may leave by itself waits until the outputs of the
+    /// units in front are delivered.
+    fn enqueue(&mut self, guarantee: Guarantee, batch: &Content, output: &Output, turn: &Turn) -> Result<(), Failure>;
+    /// Sends what is with the producer, and waits for every delivery report since the last flush.
     fn flush(&mut self, guarantee: Guarantee) -> Result<Delivered, Failure>;
     fn send_offsets(&mut self, unit: &Unit) -> Result<(), Failure>;
     fn commit_transaction(&mut self) -> Result<Sent, Failure>;

@@ -167,8 +167,8 @@ impl Lane {
             if index == unit.parts().len() && !self.grow(means.turn, unit, growth)? {
                 return Ok(());
             }
-            means.ports.wait_for_turn(means.turn, guarantee, Step::Produce)?;
-            means.ports.enqueue(guarantee, &unit.parts()[index - 1], output)?;
+            means.ports.wait_for_turn(means.turn, guarantee, Step::Enqueue)?;
+            means.ports.enqueue(guarantee, &unit.parts()[index - 1], output, means.turn)?;
         }
     }
 

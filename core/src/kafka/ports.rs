@@ -92,8 +92,8 @@ impl KafkaPorts {
         }
     }
 
-    fn transactional(&self) -> Result<&Producer, Failure> {
-        self.exactly_once.as_ref().ok_or_else(|| {
+    fn transactional(&mut self) -> Result<&mut Producer, Failure> {
+        self.exactly_once.as_mut().ok_or_else(|| {
             Failure::new(Fault::Fatal, Error::new(Code::TransactionFailed, "there is no transactional producer"))
         })
     }
@@ -156,10 +156,13 @@ impl Ports for KafkaPorts {
         self.watch(result)
     }
 
-    fn enqueue(&mut self, guarantee: Guarantee, batch: &Content, output: &Output) -> Result<(), Failure> {
+    fn enqueue(&mut self, guarantee: Guarantee, batch: &Content, output: &Output, turn: &Turn) -> Result<(), Failure> {
         self.prepare(guarantee)?;
+        let shared = Arc::clone(&self.shared);
         let Some(producer) = self.slot(guarantee) else { return Ok(()) };
-        let result = producer.enqueue(Some(batch), output);
+        // Another unit's producer may not be done yet: until then nothing of this one's may leave.
+        let mut before_sending = || turn.wait_for(guarantee, Step::Produce, &|| shared.is_overdue());
+        let result = producer.enqueue(Some(batch), output, &mut before_sending);
         self.watch(result)
     }
 

@@ -25,6 +25,17 @@ pub(crate) struct Producer {
     // Before the client, which they belong to.
     topics: HashMap<Arc<str>, Topic>,
     client: Client,
+    /// How many bytes and records may be with it before librdkafka sends some of them by itself.
+    room: Load,
+    /// What was handed over since the last flush.
+    held: Load,
+}
+
+/// Outputs that are with a producer.
+#[derive(Clone, Copy, Default)]
+struct Load {
+    bytes: usize,
+    records: usize,
 }
 
 /// An owned topic handle: saves a look-up by name for every record.
@@ -46,21 +57,37 @@ const NO_ERROR: Kafka = Kafka::RD_KAFKA_RESP_ERR_NO_ERROR;
 
 impl Producer {
     pub(crate) fn open(properties: &[(String, String)]) -> Result<Self> {
-        Ok(Self { topics: HashMap::new(), client: Client::new(Kind::Producer, properties, None)? })
+        let client = Client::new(Kind::Producer, properties, None)?;
+        Ok(Self { topics: HashMap::new(), client, room: room(properties), held: Load::default() })
     }
 
-    /// Hands everything to librdkafka, which may send it from now on.
-    pub(crate) fn enqueue(&mut self, batch: Option<&Content>, output: &Output) -> Result<(), Failure> {
+    /// Hands everything to librdkafka. Calls `before_sending` before it may send any of it by itself, which is
+    /// when a partition's records could fill a batch.
+    pub(crate) fn enqueue(
+        &mut self,
+        batch: Option<&Content>,
+        output: &Output,
+        before_sending: &mut dyn FnMut() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let mut handles = Vec::with_capacity(output.topics().len());
         for name in output.topics() {
             handles.push(topic(&mut self.topics, &self.client, name)?);
         }
-        output.try_for_each(batch, |view| enqueue(&self.client, handles[view.topic], &view.record))
+        let Self { client, room, held, .. } = self;
+        output.try_for_each(batch, |view| {
+            let within = held.fits(*room);
+            held.add(&view.record);
+            if within && !held.fits(*room) {
+                before_sending()?;
+            }
+            enqueue(client, handles[view.topic], &view.record)
+        })
     }
 
-    /// Waits for every delivery report since the last call. librdkafka bounds each record by
-    /// `message.timeout.ms`; a client that reports nothing even after that is given up.
-    pub(crate) fn flush(&self) -> Result<Delivered, Failure> {
+    /// Sends what is left and waits for every delivery report since the last call. librdkafka bounds each record
+    /// by `message.timeout.ms`; a client that reports nothing even after that is given up.
+    pub(crate) fn flush(&mut self) -> Result<Delivered, Failure> {
+        self.held = Load::default();
         let longest = QUEUE_PATIENCE.as_millis() as c_int;
         // SAFETY: the client is valid.
         let code = unsafe { sys::rd_kafka_flush(self.client.raw(), longest) };
@@ -80,7 +107,7 @@ impl Producer {
 
     /// Hands everything over and waits for every delivery report.
     pub(crate) fn produce(&mut self, output: &Output) -> Result<Delivered, Failure> {
-        let enqueued = self.enqueue(None, output);
+        let enqueued = self.enqueue(None, output, &mut || Ok(()));
         let delivered = self.flush();
         enqueued?;
         delivered
@@ -88,6 +115,7 @@ impl Producer {
 
     /// Initialises the `transactional.id`: aborts what a predecessor left open, and fences it.
     pub(crate) fn init_transactions(&self, timeout: Duration) -> Result<(), Failure> {
+        self.connect(timeout.min(CONNECT));
         // SAFETY: the client is valid.
         let result = unsafe {
             RichError::take(sys::rd_kafka_init_transactions(self.client.raw(), timeout.as_millis() as c_int))
@@ -102,7 +130,22 @@ impl Producer {
         })
     }
 
-    pub(crate) fn begin(&self) -> Result<(), Failure> {
+    /// Waits for a connection. librdkafka looks for the transaction coordinator at once if it has one, else half a
+    /// second later.
+    fn connect(&self, timeout: Duration) {
+        let mut metadata = std::ptr::null();
+        // SAFETY: the client is valid; what it returns is destroyed here. Without a connection the call after this
+        // one says why.
+        unsafe {
+            let (rk, none) = (self.client.raw(), std::ptr::null_mut());
+            if sys::rd_kafka_metadata(rk, 0, none, &raw mut metadata, timeout.as_millis() as c_int) == NO_ERROR {
+                sys::rd_kafka_metadata_destroy(metadata);
+            }
+        }
+    }
+
+    pub(crate) fn begin(&mut self) -> Result<(), Failure> {
+        self.held = Load::default();
         self.client.context().end_txn.reset();
         // SAFETY: the client is valid.
         unsafe { RichError::take(sys::rd_kafka_begin_transaction(self.client.raw())) }
@@ -158,6 +201,31 @@ impl Producer {
     }
 }
 
+impl Load {
+    fn add(&mut self, record: &OutputRecord<'_>) {
+        let size = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        let headers = record.headers.iter().map(|(name, value)| name.len() + size(*value)).sum::<usize>();
+        self.bytes += size(record.key) + size(record.value) + headers;
+        self.records += 1;
+    }
+
+    fn fits(&self, room: Self) -> bool {
+        self.bytes <= room.bytes && self.records <= room.records
+    }
+}
+
+/// librdkafka sends a partition's records when they fill a batch, or after `linger.ms`: all of them together may be
+/// half of that. Where they may leave sooner than ksem sends them, nothing is held back.
+fn room(properties: &[(String, String)]) -> Load {
+    let number = |name| properties.iter().find(|(other, _)| other == name)?.1.parse::<usize>().ok();
+    match (number("batch.size"), number("batch.num.messages"), number("linger.ms"), number("message.timeout.ms")) {
+        (Some(bytes), Some(records), Some(linger), Some(timeout)) if linger + 1 >= timeout => {
+            Load { bytes: bytes / 2, records: records / 2 }
+        }
+        _ => Load::default(),
+    }
+}
+
 fn topic(
     topics: &mut HashMap<Arc<str>, Topic>,
     client: &Client,
@@ -191,8 +259,8 @@ fn enqueue(client: &Client, topic: *mut sys::rd_kafka_topic_t, record: &OutputRe
         match send(client, topic, record, headers) {
             NO_ERROR => return Ok(()),
             Kafka::RD_KAFKA_RESP_ERR__QUEUE_FULL if started.elapsed() < QUEUE_PATIENCE => {
-                // SAFETY: the client is valid; this serves delivery reports, which make room.
-                unsafe { sys::rd_kafka_poll(client.raw(), 10) };
+                // SAFETY: the client is valid; this sends what is held, and serves the delivery reports, which make room.
+                unsafe { sys::rd_kafka_flush(client.raw(), 10) };
             }
             code => {
                 if !headers.is_null() {
@@ -216,6 +284,9 @@ fn enqueue(client: &Client, topic: *mut sys::rd_kafka_topic_t, record: &OutputRe
 
 /// librdkafka chooses the partition by the key.
 const BY_KEY: i32 = -1;
+
+/// How long a first connection is waited for before librdkafka is left to it.
+const CONNECT: Duration = Duration::from_secs(2);
 
 /// How long a full queue is waited for; librdkafka gives up on records earlier than this.
 const QUEUE_PATIENCE: Duration = Duration::from_mins(5);

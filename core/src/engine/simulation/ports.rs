@@ -197,7 +197,7 @@ impl Ports for SimPorts {
         self.call(|_, _| Ok(())).map(|_| ())
     }
 
-    fn enqueue(&mut self, _: Guarantee, batch: &Content, _: &Output) -> Result<(), Failure> {
+    fn enqueue(&mut self, _: Guarantee, batch: &Content, _: &Output, _: &Turn) -> Result<(), Failure> {
         self.queued.extend((0..batch.len()).map(|index| batch.record(index).offset));
         Ok(())
     }
@@ -219,10 +219,12 @@ impl Ports for SimPorts {
     }
 
     fn abort_transaction(&mut self) -> Result<Sent, Failure> {
+        self.queued.clear();
         self.end(End::Abort)
     }
 
     fn rebuild_producer(&mut self, guarantee: Guarantee) -> Result<(), Failure> {
+        self.queued.clear();
         if self.superseded {
             self.dead = true;
             return Err(failure(Fault::Fenced));
@@ -255,7 +257,7 @@ pub(super) fn calls_until(guarantee: Guarantee, step: Step) -> usize {
     let mut machine = machine(guarantee);
     let (mut at, mut calls) = (path(guarantee)[0], 0);
     loop {
-        calls += usize::from(at != Step::Handle);
+        calls += usize::from(!matches!(at, Step::Handle | Step::Enqueue));
         if at == step {
             return calls;
         }
