@@ -19,6 +19,7 @@ fn errors_say_what_to_change() {
         configurations(&mut steps, &scene);
         topics(&mut steps, &scene);
         steps.step("no permission to listen", || no_permission_to_listen(&scene));
+        steps.step("stopped while it opens", || stopped_early(&scene));
         steps.step("a committed offset that retention removed", || lost_offset(&cluster));
     }
     let cluster = Cluster::start(&ClusterConfig::one().without_transactions()).expect("one node");
@@ -42,6 +43,19 @@ fn errors_say_what_to_change() {
         scene.assert_exactly_once(0..100);
     });
     steps.conclude();
+}
+
+/// Nothing was read, so there is nothing to finish, and that is no failure.
+fn stopped_early(scene: &Scene<'_>) {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("its address").to_string();
+    let settings = scene.settings(Guarantee::ExactlyOnce).kafka("bootstrap.servers", &address);
+    let mut run = scene.run(&settings, &[]);
+    // It is connected to a broker that says nothing.
+    let connection = silent.accept().expect("a connection");
+    assert!(run.is_alive(), "it ended by itself:\n{}", run.stderr());
+    run.stop(Duration::from_secs(5)).assert(0, &[]);
+    drop(connection);
 }
 
 /// Runs it, and expects an error that is one line, and soon.

@@ -4,10 +4,11 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use ksem::{Batch, Config, Guarantee, HandlerResult, Output, Pipeline, Until};
+use ksem::{Batch, Config, Guarantee, HandlerResult, Output, Pipeline, Stopper, Until};
 
 use crate::exec::Exec;
 use crate::exit::{Done, Failure};
@@ -68,14 +69,20 @@ pub(crate) fn run(args: &Args, quiet: bool) -> Done {
     }
     let handler = handler_of(&config)?;
     let guarantee = config.guarantee;
-    let pipeline = Pipeline::open(config)?;
-    let stopper = pipeline.stopper();
     // A little more than the pipeline itself takes to give up.
-    let deadline = Duration::from_millis(pipeline.config().shutdown.deadline_ms) + Duration::from_secs(2);
-    signals::on_stop(move || {
-        stopper.stop();
-        signals::exit_after(deadline);
+    let deadline = Duration::from_millis(config.shutdown.deadline_ms) + Duration::from_secs(2);
+    let stopper: Arc<OnceLock<Stopper>> = Arc::default();
+    let opened = Arc::clone(&stopper);
+    signals::on_stop(move || match opened.get() {
+        Some(stopper) => {
+            stopper.stop();
+            signals::exit_after(deadline);
+        }
+        // Nothing was read yet, so there is nothing to finish.
+        None => std::process::exit(0),
     })?;
+    let pipeline = Pipeline::open(config)?;
+    let _ = stopper.set(pipeline.stopper());
     let until = if args.until_caught_up { Until::CaughtUp } else { Until::Stopped };
     let watch = Watch { metrics_json: args.metrics_json.as_deref(), quiet, guarantee };
     let result =
