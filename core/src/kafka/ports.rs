@@ -162,6 +162,10 @@ impl Ports for KafkaPorts {
         let Some(producer) = self.slot(guarantee) else { return Ok(()) };
         // Another unit's producer may not be done yet: until then nothing of this one's may leave.
         let mut before_sending = || turn.wait_for(guarantee, Step::Produce, &|| shared.is_overdue());
+        if guarantee != Guarantee::ExactlyOnce {
+            // Only a transaction's records are held back, and only its beginning says that none are there.
+            before_sending()?;
+        }
         let result = producer.enqueue(Some(batch), output, &mut before_sending);
         self.watch(result)
     }
