@@ -108,6 +108,13 @@ impl Output {
         self.arena.shrink_to(ARENA_KEPT);
     }
 
+    /// Returns how many bytes the records take once they are with a producer, more or less: those of `batch` that are
+    /// forwarded count as its average.
+    pub(crate) fn weight(&self, batch: &Content) -> usize {
+        let forwarded = self.entries.iter().filter(|entry| matches!(entry.body, Body::Forward(_))).count();
+        self.arena.len() + forwarded * batch.bytes() / batch.len().max(1) + self.entries.len() * RECORD_WEIGHT
+    }
+
     pub(crate) fn topics(&self) -> &[Arc<str>] {
         &self.topics
     }
@@ -169,6 +176,9 @@ impl Output {
         start..self.arena.len()
     }
 }
+
+/// What a record takes besides its bytes, in librdkafka.
+const RECORD_WEIGHT: usize = 256;
 
 /// What an idle output keeps of its memory.
 const ARENA_KEPT: usize = 64 << 20;

@@ -45,11 +45,9 @@ struct Busy {
 #[derive(Default)]
 struct Held {
     sources: Vec<TopicPartition>,
-    weight: usize,
+    /// Bytes of it that are with a producer and not delivered yet.
+    underway: usize,
 }
-
-/// What a record takes besides its bytes, here and in librdkafka.
-const RECORD_WEIGHT: usize = 256;
 
 /// A unit in flight: its lane, and its number there.
 pub(crate) type UnitId = (usize, u64);
@@ -123,7 +121,6 @@ impl<M> Assignment<M> {
             return false;
         }
         let held = busy.held.entry(unit).or_default();
-        held.weight += content.bytes() + content.len() * RECORD_WEIGHT;
         for run in content.runs() {
             if !held.sources.contains(&run.source) {
                 held.sources.push(run.source.clone());
@@ -132,9 +129,31 @@ impl<M> Assignment<M> {
         true
     }
 
-    /// Returns how many bytes of memory the units in flight take, more or less.
-    pub(crate) fn weight(&self) -> usize {
-        self.busy.lock().held.values().map(|held| held.weight).sum()
+    /// Notes that so many bytes of a unit are on their way to the brokers.
+    pub(crate) fn sent(&self, unit: UnitId, bytes: usize) {
+        if let Some(held) = self.busy.lock().held.get_mut(&unit) {
+            held.underway += bytes;
+        }
+    }
+
+    /// Notes that nothing of a unit is on its way any more.
+    pub(crate) fn delivered(&self, unit: UnitId) {
+        if let Some(held) = self.busy.lock().held.get_mut(&unit) {
+            held.underway = 0;
+        }
+        self.finished.notify_all();
+    }
+
+    /// Waits until fewer bytes than `most` are on their way.
+    pub(crate) fn wait_for_room(&self, most: usize, timeout: Duration) -> bool {
+        let until = Instant::now() + timeout;
+        let mut busy = self.busy.lock();
+        while busy.held.values().map(|held| held.underway).sum::<usize>() >= most {
+            if self.finished.wait_until(&mut busy, until).timed_out() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Notes that a unit works on nothing any more.

@@ -75,7 +75,7 @@ const LOOK: Duration = Duration::from_millis(100);
 impl Lane {
     pub(crate) fn new(id: usize, depth: usize, shared: Arc<Shared>) -> Self {
         let slot = |number| {
-            Mutex::new(Slot { ports: KafkaPorts::new(Arc::clone(&shared), number), output: Output::default() })
+            Mutex::new(Slot { ports: KafkaPorts::new(Arc::clone(&shared), id, number), output: Output::default() })
         };
         Self {
             id,

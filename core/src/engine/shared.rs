@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) metadata_is_stale: AtomicBool,
 }
 
-/// With so much in flight there is work for every processor: nearly two batches of 10,000 records of 200 bytes.
+/// So many bytes on their way are enough: nearly two batches of 10,000 records of 200 bytes.
 const BUSY_ENOUGH: usize = 8 << 20;
 
 /// How far the end of the pipeline has come.
@@ -96,12 +96,10 @@ impl Shared {
             .then_some("a newer run of this instance has committed offsets")
     }
 
-    /// Returns whether a lane that has a unit in flight may open another one.
-    ///
-    /// While one unit is committed, another one keeps the processors busy; what is in flight beyond that only
-    /// waits, and falls out of their caches: it made each record a third dearer.
-    pub(crate) fn has_room(&self) -> bool {
-        self.config.transactions.in_flight.is_some() || self.assignment.weight() < BUSY_ENOUGH
+    /// Waits until less is on its way to the brokers than keeps this process busy. What is opened beyond that only
+    /// waits, and falls out of the processors' caches: it made each record a third dearer.
+    pub(crate) fn wait_for_room(&self, timeout: Duration) -> bool {
+        self.assignment.wait_for_room(BUSY_ENOUGH, timeout)
     }
 
     /// Asks every lane to end after its batch in flight.

@@ -8,6 +8,7 @@ use crate::Guarantee;
 use crate::batch::Content;
 use crate::config::librdkafka::{Role, producer_properties};
 use crate::discipline::{Fault, Landed, Step};
+use crate::engine::assignment::UnitId;
 use crate::engine::order::Turn;
 use crate::engine::ports::{Delivered, Failure, Ports, Sent};
 use crate::engine::shared::{Shared, fenced_by_successor};
@@ -21,6 +22,9 @@ use crate::output::Output;
 /// The producers of one unit in flight. Each is made when its guarantee is first asked for.
 pub(crate) struct KafkaPorts {
     shared: Arc<Shared>,
+    lane: usize,
+    /// The unit whose outputs the producers have.
+    unit: Option<UnitId>,
     /// Which of the instance's transactional producers it has.
     number: usize,
     at_most_once: Option<Producer>,
@@ -38,8 +42,17 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(6);
 const START_PATIENCE: Duration = Duration::from_mins(1);
 
 impl KafkaPorts {
-    pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Self {
-        Self { shared, number, at_most_once: None, at_least_once: None, exactly_once: None, fenced_at: None }
+    pub(crate) fn new(shared: Arc<Shared>, lane: usize, number: usize) -> Self {
+        Self {
+            shared,
+            lane,
+            unit: None,
+            number,
+            at_most_once: None,
+            at_least_once: None,
+            exactly_once: None,
+            fenced_at: None,
+        }
     }
 
     /// Makes the guarantee's producer, so that the first batch does not wait for it.
@@ -52,7 +65,7 @@ impl KafkaPorts {
 
     /// Lets go of the producers.
     pub(crate) fn close(&mut self) {
-        *self = Self::new(Arc::clone(&self.shared), self.number);
+        *self = Self::new(Arc::clone(&self.shared), self.lane, self.number);
     }
 
     fn slot(&mut self, guarantee: Guarantee) -> &mut Option<Producer> {
@@ -159,6 +172,9 @@ impl Ports for KafkaPorts {
     fn enqueue(&mut self, guarantee: Guarantee, batch: &Content, output: &Output, turn: &Turn) -> Result<(), Failure> {
         self.prepare(guarantee)?;
         let shared = Arc::clone(&self.shared);
+        let unit = (self.lane, turn.number());
+        self.unit = Some(unit);
+        shared.assignment.sent(unit, output.weight(batch));
         let Some(producer) = self.slot(guarantee) else { return Ok(()) };
         // Another unit's producer may not be done yet: until then nothing of this one's may leave.
         let mut before_sending = || turn.wait_for(guarantee, Step::Produce, &|| shared.is_overdue());
@@ -173,6 +189,9 @@ impl Ports for KafkaPorts {
     fn flush(&mut self, guarantee: Guarantee) -> Result<Delivered, Failure> {
         let Some(producer) = self.slot(guarantee) else { return Ok(Delivered::default()) };
         let result = producer.flush();
+        if let Some(unit) = self.unit.take() {
+            self.shared.assignment.delivered(unit);
+        }
         self.watch(result)
     }
 

@@ -94,19 +94,22 @@ fn a_lost_partition_is_gone_at_once_and_a_leaving_one_starts_nothing() {
 }
 
 #[test]
-fn what_is_in_flight_is_weighed() {
+fn there_is_room_until_enough_is_on_its_way() {
     let assignment: Assignment<()> = Assignment::new(1);
     let partition = &partitions(1)[0];
     let epoch = assignment.assign(&partitions(1))[0].epoch;
-    assert_eq!(assignment.weight(), 0);
-    assert!(assignment.try_hold((0, 1), &content(partition, epoch)));
-    let one = assignment.weight();
-    assert!(one > 0, "a record weighs something even where it is empty");
-    assert!(
-        assignment.try_hold((0, 1), &content(partition, epoch))
-            && assignment.try_hold((0, 2), &content(partition, epoch))
-    );
-    assert_eq!(assignment.weight(), 3 * one);
-    assignment.release((0, 1));
-    assert_eq!(assignment.weight(), one);
+    let has_room = || assignment.wait_for_room(100, Duration::ZERO);
+    for unit in [(0, 1), (0, 2)] {
+        assert!(assignment.try_hold(unit, &content(partition, epoch)));
+        assignment.sent(unit, 60);
+    }
+    assert!(!has_room(), "120 of 100 bytes");
+    assignment.delivered((0, 1));
+    assert!(has_room(), "60 of 100 bytes");
+    assignment.sent((0, 2), 40);
+    assert!(!has_room(), "100 of 100 bytes");
+    assignment.release((0, 2));
+    assert!(has_room(), "a unit that is over has nothing on its way, however it ended");
+    assignment.sent((0, 2), 500);
+    assert!(has_room(), "nor can it get anything there");
 }
