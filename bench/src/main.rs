@@ -7,6 +7,7 @@ mod contestant;
 mod document;
 mod kit;
 mod latency;
+mod limits;
 mod machine;
 mod peers;
 mod process;
@@ -50,7 +51,7 @@ Examples:
   ksem-bench --cadence 10k,100ms                commits by 10,000 records and by 100 milliseconds
   ksem-bench --only eos-10k --json result.json  exactly-once by 10,000 records, and a JSON document
   ksem-bench --only ksem --set transactions.lanes=2      ksem with another setting
-  ksem-bench --enforce                          fails unless every target is met
+  ksem-bench --targets --enforce                whom a target names; fails unless every target is met
   ksem-bench latency --help                     from a record's time to its sight, under a steady load
   ksem-bench report --help                      docs/benchmarks.md with plots, from the JSON documents
 
@@ -101,13 +102,16 @@ struct Options {
     /// Only contestants whose name contains this; may be repeated
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// Only contestants that a target at these cadences names
+    #[arg(long)]
+    targets: bool,
     /// A fifth of the records, one round
     #[arg(long, conflicts_with_all = ["records", "rounds"])]
     quick: bool,
     /// Write the result to a file, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Fail unless every target is met
+    /// Fail unless every target at these cadences is met
     #[arg(long)]
     enforce: bool,
     /// Most seconds that a run may take
@@ -172,7 +176,8 @@ fn bench(options: &Options) -> Result<bool> {
 
 /// Prints the tables. Returns whether every run was correct, and every target met where that is asked for.
 fn conclude(rows: &[Row], work: Work, options: &Options) -> Result<bool> {
-    let ratios = targets::ratios(rows);
+    let ratios = targets::ratios(rows, &options.cadence);
+    let limits = limits::limits(rows, &options.cadence);
     let failed = rows.iter().filter(|row| matches!(row.trouble, Some(Trouble::Failed(_)))).count();
     println!(
         "\n{} bytes a record, {PARTITIONS} partitions, {} round(s), {} processors; {}\n",
@@ -182,12 +187,13 @@ fn conclude(rows: &[Row], work: Work, options: &Options) -> Result<bool> {
         if failed == 0 { "every run was correct".to_owned() } else { format!("{failed} contestants FAILED") }
     );
     println!("{}", report::table(rows));
-    print!("{}", targets::verdicts(&ratios));
+    print!("{}{}", targets::verdicts(&ratios), limits::verdicts(&limits));
     if let Some(path) = &options.json {
-        let document = serde_json::to_string_pretty(&report::json(rows, &ratios, work))?;
+        let document = serde_json::to_string_pretty(&report::json(rows, &ratios, &limits, work))?;
         fs::write(path, document + "\n").with_context(|| format!("writing {}", path.display()))?;
     }
-    Ok(failed == 0 && (!options.enforce || ratios.iter().all(|ratio| ratio.pass)))
+    let met = ratios.iter().all(|ratio| ratio.pass) && limits.iter().all(|limit| limit.pass);
+    Ok(failed == 0 && (!options.enforce || met))
 }
 
 /// The topic with so many records.
@@ -201,7 +207,11 @@ fn field(text: &str) -> Result<(String, String), String> {
 }
 
 fn selected(options: &Options) -> Result<Vec<Contestant>> {
-    let mut contestants = contestant::all(&options.cadence, &options.set);
+    let mut contestants = if options.targets {
+        targets::contestants(&options.cadence, &options.set)
+    } else {
+        contestant::all(&options.cadence, &options.set)
+    };
     if !options.only.is_empty() {
         contestants.retain(|contestant| options.only.iter().any(|part| contestant.name().contains(part.as_str())));
     }

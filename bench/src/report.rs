@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::child::Run;
 use crate::contestant::Contestant;
+use crate::limits::Limit;
 use crate::programs;
 use crate::targets::Ratio;
 
@@ -112,7 +113,7 @@ fn millions(run: &Run) -> f64 {
 }
 
 /// The whole result for programs.
-pub(crate) fn json(rows: &[Row], ratios: &[Ratio], work: Work) -> serde_json::Value {
+pub(crate) fn json(rows: &[Row], ratios: &[Ratio], limits: &[Limit], work: Work) -> serde_json::Value {
     let rows: Vec<_> = rows
         .iter()
         .map(|row| {
@@ -132,7 +133,7 @@ pub(crate) fn json(rows: &[Row], ratios: &[Ratio], work: Work) -> serde_json::Va
             })
         })
         .collect();
-    serde_json::json!({ "work": work, "contestants": rows, "ratios": ratios })
+    serde_json::json!({ "work": work, "contestants": rows, "ratios": ratios, "limits": limits })
 }
 
 /// A whole number with commas.

@@ -1,7 +1,7 @@
 //! The contestants' programs. Each runs in a process of its own.
 
 mod krafka;
-mod ksem;
+pub(crate) mod ksem;
 mod pace;
 mod rdkafka_plain;
 
@@ -57,7 +57,7 @@ pub(crate) fn command(contestant: &Contestant) -> Result<Command> {
 /// Runs a contestant of this program to its end.
 pub(crate) fn run(job: &Job) -> Result<Done> {
     match &job.contestant.system {
-        System::Ksem { set, .. } => ksem::run(job, set),
+        System::Ksem { .. } => ksem::run(job),
         System::RdkafkaPlain { tuned } => rdkafka_plain::run(job, *tuned),
         System::Krafka => krafka::run(job),
         System::Peer { peer } => bail!("{peer} is a program of its own"),
@@ -68,7 +68,7 @@ pub(crate) fn run(job: &Job) -> Result<Done> {
 /// other languages.
 pub(crate) fn settings(contestant: &Contestant) -> BTreeMap<String, String> {
     let settings = match &contestant.system {
-        System::Ksem { set, .. } => ksem::settings(contestant, set),
+        System::Ksem { .. } => ksem::settings(contestant),
         System::RdkafkaPlain { tuned } => rdkafka_plain::settings(contestant.guarantee, *tuned),
         System::Krafka => krafka::settings(contestant.guarantee),
         System::Peer { peer } => Peer::find(peer).map_or_else(Vec::new, |peer| peer.settings(contestant.guarantee)),
