@@ -15,6 +15,7 @@ mod programs;
 mod report;
 mod settings;
 mod targets;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -7,8 +7,10 @@ use serde::Serialize;
 use crate::child::Run;
 use crate::contestant::Contestant;
 use crate::limits::Limit;
+use crate::machine::Machine;
 use crate::programs;
 use crate::targets::Ratio;
+use crate::versions;
 
 /// The middle of some measurements, with their ends.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -114,6 +116,7 @@ fn millions(run: &Run) -> f64 {
 
 /// The whole result for programs.
 pub(crate) fn json(rows: &[Row], ratios: &[Ratio], limits: &[Limit], work: Work) -> serde_json::Value {
+    let versions = versions::of(rows.iter().map(|row| &row.contestant));
     let rows: Vec<_> = rows
         .iter()
         .map(|row| {
@@ -133,7 +136,32 @@ pub(crate) fn json(rows: &[Row], ratios: &[Ratio], limits: &[Limit], work: Work)
             })
         })
         .collect();
-    serde_json::json!({ "work": work, "contestants": rows, "ratios": ratios, "limits": limits })
+    serde_json::json!({
+        "machine": Machine::here(),
+        "versions": versions,
+        "arguments": arguments(std::env::args().skip(1)),
+        "work": work,
+        "contestants": rows,
+        "ratios": ratios,
+        "limits": limits,
+    })
+}
+
+/// What the bench was started with, without the file that the document goes to.
+pub(crate) fn arguments(given: impl Iterator<Item = String>) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut is_file = false;
+    for argument in given {
+        if std::mem::take(&mut is_file) || argument.starts_with("--json=") {
+            continue;
+        }
+        if argument == "--json" {
+            is_file = true;
+        } else {
+            kept.push(argument);
+        }
+    }
+    kept
 }
 
 /// A whole number with commas.
@@ -160,6 +188,12 @@ pub(crate) mod tests {
         assert_eq!(Spread::of([]), None);
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
         assert_eq!(Spread::of([4.0, 1.0]), Some(Spread { median: 2.5, min: 1.0, max: 4.0 }));
+    }
+
+    #[test]
+    fn arguments_are_kept_without_the_file() {
+        let given = ["--cadence", "10k", "--json", "a.json", "--quick", "--json=b.json"].map(str::to_owned);
+        assert_eq!(arguments(given.into_iter()), ["--cadence", "10k", "--quick"]);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::machine::Machine;
+
 /// What `ksem-bench --json` wrote.
 #[derive(Debug, Deserialize)]
 pub(super) struct Throughput {
@@ -12,6 +14,13 @@ pub(super) struct Throughput {
     pub(super) contestants: Vec<Contestant>,
     #[serde(default)]
     pub(super) ratios: Vec<Ratio>,
+    #[serde(default)]
+    pub(super) limits: Vec<Limit>,
+    #[serde(default)]
+    pub(super) machine: Option<Machine>,
+    /// What the bench was started with.
+    #[serde(default)]
+    pub(super) arguments: Option<Vec<String>>,
     /// Peers by name, with their versions.
     #[serde(default)]
     pub(super) versions: BTreeMap<String, String>,
@@ -24,6 +33,12 @@ pub(super) struct Work {
     pub(super) size: usize,
     pub(super) partitions: i32,
     pub(super) rounds: usize,
+    #[serde(default = "one")]
+    pub(super) nodes: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// One row.
@@ -67,6 +82,18 @@ pub(super) struct Ratio {
     pub(super) pass: bool,
 }
 
+/// What a contestant used, judged.
+#[derive(Debug, Deserialize)]
+pub(super) struct Limit {
+    pub(super) of: String,
+    pub(super) what: String,
+    pub(super) at_most: Option<f64>,
+    pub(super) value: Option<f64>,
+    #[serde(default)]
+    pub(super) runs: Option<(f64, f64)>,
+    pub(super) pass: bool,
+}
+
 /// A guarantee, as it is written in a contestant's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Short {
@@ -105,6 +132,11 @@ impl Cadence {
 }
 
 impl Contestant {
+    /// How many records it copied; `all` is what everybody did, where that is one number.
+    pub(super) fn records(&self, all: Option<u64>) -> Option<u64> {
+        self.runs.first().and_then(|run| run.records).or(all)
+    }
+
     /// System, guarantee and cadence: the name is `system-guarantee-cadence-variant`.
     pub(super) fn parts(&self) -> Option<(String, Short, String)> {
         let parts: Vec<&str> = self.name.split('-').collect();
@@ -117,6 +149,16 @@ impl Contestant {
 }
 
 impl Throughput {
+    /// The arguments that measure the same again.
+    pub(super) fn arguments(&self) -> String {
+        if let Some(arguments) = &self.arguments {
+            return arguments.join(" ");
+        }
+        let cadences: Vec<String> = self.cadences().into_iter().map(|cadence| cadence.name).collect();
+        let records = self.work.records.map_or_else(String::new, |records| format!(" --records {records}"));
+        format!("--cadence {}{records} --size {} --rounds {}", cadences.join(","), self.work.size, self.work.rounds)
+    }
+
     /// The contestants by cadence, in the order of the document; ksem first and then the fastest.
     pub(super) fn cadences(&self) -> Vec<Cadence> {
         let mut cadences: Vec<Cadence> = Vec::new();
@@ -174,6 +216,32 @@ pub(super) mod tests {
             "ratios": [
                 { "over": "ksem-eos-10k", "under": "ksem-alo-10k",
                   "at_least": 0.65, "value": 0.83, "rounds": [0.64, 0.83], "pass": true },
+            ],
+            "limits": [
+                { "of": "ksem-eos-10k", "what": "client-cpu", "at_most": 1.5, "value": 1.4, "runs": [1.3, 1.6], "pass": true },
+            ],
+        });
+        serde_json::from_value(document).expect("a document")
+    }
+
+    /// A run of another cadence.
+    pub(crate) fn another() -> Throughput {
+        let speed = |median: f64| serde_json::json!({ "median": median, "min": median, "max": median });
+        let document = serde_json::json!({
+            "work": { "records": null, "size": 200, "partitions": 4, "rounds": 3, "processors": 2, "nodes": 1 },
+            "machine": Machine::here(),
+            "arguments": ["--cadence", "1k", "--targets"],
+            "versions": { "franz-go": "1.2.3" },
+            "contestants": [
+                { "name": "ksem-eos-1k", "records_per_s": speed(200_000.0) },
+                { "name": "java-eos-1k", "records_per_s": speed(100_000.0) },
+                { "name": "ksem-alo-10k", "records_per_s": speed(500_000.0) },
+            ],
+            "ratios": [
+                { "over": "ksem-eos-1k", "under": "java-eos-1k",
+                  "at_least": 3.0, "value": 2.0, "rounds": [1.9, 2.1], "pass": false },
+                { "over": "ksem-eos-10k", "under": "ksem-alo-10k", "at_least": 0.65, "value": null, "pass": false },
+                { "over": "ksem-eos-100", "under": "java-eos-100", "at_least": 2.0, "value": null, "pass": false },
             ],
         });
         serde_json::from_value(document).expect("a document")
