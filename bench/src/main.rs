@@ -84,6 +84,7 @@ enum Command {
 }
 
 #[derive(Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 struct Options {
     /// Records that every contestant copies; without it 100,000 by 100, 300,000 by 1,000, else 1,000,000
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
