@@ -44,6 +44,11 @@ pub(crate) struct Contestant {
 }
 
 impl Contestant {
+    /// Whether it is ksem with something that sets it apart from ksem as it is.
+    pub(crate) fn is_variant(&self) -> bool {
+        matches!(&self.system, System::Ksem { variant, .. } if !variant.is_empty())
+    }
+
     /// The name in tables and for `--only`, as in `ksem-eos-10k`.
     pub(crate) fn name(&self) -> String {
         let (system, variant) = match &self.system {

@@ -34,8 +34,8 @@ impl What {
 
     fn of(self, run: &Run) -> f64 {
         match self {
-            Self::ClientCpu => run.client_cpu_s / (run.records as f64 / 1e6),
-            Self::PeakMemory => run.client_peak_bytes as f64 / MIB,
+            Self::ClientCpu => run.client_cpu_a_million(),
+            Self::PeakMemory => run.peak_mib(),
         }
     }
 }

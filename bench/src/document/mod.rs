@@ -8,6 +8,8 @@ macro_rules! line {
 mod bars;
 mod curves;
 mod delay;
+mod dimensions;
+mod lines;
 mod page;
 mod plot;
 mod speed;
@@ -21,6 +23,7 @@ use clap::Args;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::dimensions::result::Dimensions;
 use crate::latency::result::Latency;
 use crate::machine::Machine;
 use page::Page;
@@ -69,6 +72,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 struct Documents {
     throughput: Vec<(String, Throughput)>,
     latency: Vec<(String, Latency)>,
+    dimensions: Vec<(String, Dimensions)>,
 }
 
 impl Documents {
@@ -87,6 +91,8 @@ impl Documents {
         let document: Value = serde_json::from_str(text)?;
         if document.get("contestants").is_some() {
             self.throughput.push((file, parsed(document)?));
+        } else if document.get("dimensions").is_some() {
+            self.dimensions.push((file, parsed(document)?));
         } else {
             self.latency.push((file, parsed(document)?));
         }
@@ -97,7 +103,8 @@ impl Documents {
     fn machine(&self) -> Result<Machine> {
         let throughput = self.throughput.iter().filter_map(|(file, document)| Some((file, document.machine.as_ref()?)));
         let latency = self.latency.iter().map(|(file, document)| (file, &document.machine));
-        let mut all = throughput.chain(latency);
+        let dimensions = self.dimensions.iter().map(|(file, document)| (file, &document.machine));
+        let mut all = throughput.chain(dimensions).chain(latency);
         let Some((first, machine)) = all.next() else { return Ok(Machine::here()) };
         for (file, other) in all {
             ensure!(
@@ -114,7 +121,8 @@ impl Documents {
     fn versions(&self, machine: &Machine) -> Vec<(String, String)> {
         let mut versions = machine.versions.clone();
         let throughput = self.throughput.iter().flat_map(|(_, document)| &document.versions);
-        for (name, version) in throughput {
+        let dimensions = self.dimensions.iter().flat_map(|(_, document)| &document.versions);
+        for (name, version) in throughput.chain(dimensions) {
             if !versions.iter().any(|(known, _)| known == name) {
                 versions.push((name.clone(), version.clone()));
             }
@@ -129,7 +137,8 @@ impl Documents {
             .latency
             .iter()
             .map(|(file, document)| (file.as_str(), format!("latency {}", delay::arguments(document))));
-        throughput.chain(latency).collect()
+        let dimensions = self.dimensions.iter().map(|(file, document)| (file.as_str(), document.arguments.join(" ")));
+        throughput.chain(dimensions).chain(latency).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::bars;
 use super::page::Page;
-use super::throughput::{Cadence, Contestant, Limit, Ratio, Spread, Throughput};
+use super::throughput::{Cadence, Contestant, Limit, Ratio, Spread, Throughput, Work};
 use crate::report::grouped;
 
 /// The documents of several runs, with the file of each.
@@ -25,7 +25,7 @@ pub(super) fn write(page: &mut Page, documents: &Documents) -> Result<()> {
     );
     for (index, (_, document)) in documents.iter().enumerate() {
         for cadence in document.cadences() {
-            if home(documents, &cadence.name) == Some(index) {
+            if home(documents, &cadence.name, &document.work) == Some(index) {
                 section(page, documents, index, &cadence)?;
             }
         }
@@ -33,10 +33,11 @@ pub(super) fn write(page: &mut Page, documents: &Documents) -> Result<()> {
     Ok(())
 }
 
-/// The document that has most of those who commit that often. Those in others are there for a ratio only.
-fn home(documents: &Documents, cadence: &str) -> Option<usize> {
-    let most = documents.iter().map(|(_, document)| at(document, cadence).count()).max()?;
-    documents.iter().position(|(_, document)| at(document, cadence).count() == most)
+/// The document that has most of those who commit that often and do the same. Those in others are there for a ratio.
+fn home(documents: &Documents, cadence: &str, work: &Work) -> Option<usize> {
+    let count = |document: &Throughput| if document.work.is_like(work) { at(document, cadence).count() } else { 0 };
+    let most = documents.iter().map(|(_, document)| count(document)).max()?;
+    documents.iter().position(|(_, document)| count(document) == most)
 }
 
 fn at<'a>(document: &'a Throughput, cadence: &'a str) -> impl Iterator<Item = &'a Contestant> {
@@ -46,7 +47,13 @@ fn at<'a>(document: &'a Throughput, cadence: &'a str) -> impl Iterator<Item = &'
 fn section(page: &mut Page, documents: &Documents, index: usize, cadence: &Cadence) -> Result<()> {
     let document = &documents[index].1;
     let (words, work) = (Cadence::words(&cadence.name), &document.work);
-    line!(page.text, "### With {words}\n");
+    let unusual = work.unusual();
+    let (title, file) = if unusual.is_empty() {
+        (String::new(), String::new())
+    } else {
+        (format!(", {}", unusual.join(", ")), format!("-{}", unusual.join("-").replace(' ', "-")))
+    };
+    line!(page.text, "### With {words}{title}\n");
     let records = at(document, &cadence.name).find_map(|row| row.records(work.records));
     line!(
         page.text,
@@ -58,11 +65,15 @@ fn section(page: &mut Page, documents: &Documents, index: usize, cadence: &Caden
         if work.rounds == 1 { "one round".to_owned() } else { format!("{} rounds", work.rounds) },
     );
     if cadence.systems.iter().any(|system| !system.bars.is_empty()) {
-        page.plot(&format!("Records/s with {words}"), format!("throughput-{}.svg", cadence.name), bars::draw(cadence)?);
+        page.plot(
+            &format!("Records/s with {words}"),
+            format!("throughput-{}{file}.svg", cadence.name),
+            bars::draw(cadence)?,
+        );
     }
     table(page, at(document, &cadence.name), work.records);
     let names: BTreeSet<String> = document.cadences().into_iter().map(|cadence| cadence.name).collect();
-    let homes = |name: &&String| home(documents, name) == Some(index);
+    let homes = |name: &&String| home(documents, name, work) == Some(index);
     if names.iter().rfind(homes) == Some(&cadence.name) {
         let guests: Vec<&Contestant> =
             names.iter().filter(|name| !homes(name)).flat_map(|name| at(document, name)).collect();

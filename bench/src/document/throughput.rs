@@ -1,6 +1,7 @@
 //! The document of a throughput run, as far as the page needs it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -39,6 +40,25 @@ pub(super) struct Work {
 
 fn one() -> usize {
     1
+}
+
+impl Work {
+    fn shape(&self) -> (usize, i32, usize) {
+        (self.size, self.partitions, self.nodes)
+    }
+
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.shape() == other.shape()
+    }
+
+    /// What is not as in a bench without options.
+    pub(super) fn unusual(&self) -> Vec<String> {
+        let (size, partitions, nodes) = self.shape();
+        let size = (size != 200).then(|| format!("{size} bytes"));
+        let partitions = (partitions != 4).then(|| format!("{partitions} partitions"));
+        let nodes = (nodes != 1).then(|| format!("{nodes} nodes"));
+        [size, partitions, nodes].into_iter().flatten().collect()
+    }
 }
 
 /// One row.
@@ -102,6 +122,12 @@ pub(super) enum Short {
     Eos,
 }
 
+impl fmt::Display for Short {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(Self::ALL[*self as usize].1)
+    }
+}
+
 impl Short {
     pub(super) const ALL: [(Self, &'static str); 3] =
         [(Self::Amo, "at_most_once"), (Self::Alo, "at_least_once"), (Self::Eos, "exactly_once")];
@@ -137,15 +163,19 @@ impl Contestant {
         self.runs.first().and_then(|run| run.records).or(all)
     }
 
-    /// System, guarantee and cadence: the name is `system-guarantee-cadence-variant`.
     pub(super) fn parts(&self) -> Option<(String, Short, String)> {
-        let parts: Vec<&str> = self.name.split('-').collect();
-        let at = parts.iter().position(|part| ["amo", "alo", "eos"].contains(part))?;
-        let short = [Short::Amo, Short::Alo, Short::Eos][["amo", "alo", "eos"].iter().position(|s| *s == parts[at])?];
-        let cadence = (*parts.get(at + 1)?).to_owned();
-        let system = [&[parts[..at].join("-").as_str()], &parts[at + 2..]].concat().join(" ");
-        Some((system, short, cadence))
+        parts(&self.name)
     }
+}
+
+/// System, guarantee and cadence: a contestant's name is `system-guarantee-cadence-variant`.
+pub(super) fn parts(name: &str) -> Option<(String, Short, String)> {
+    let parts: Vec<&str> = name.split('-').collect();
+    let at = parts.iter().position(|part| ["amo", "alo", "eos"].contains(part))?;
+    let short = [Short::Amo, Short::Alo, Short::Eos][["amo", "alo", "eos"].iter().position(|s| *s == parts[at])?];
+    let cadence = (*parts.get(at + 1)?).to_owned();
+    let system = [&[parts[..at].join("-").as_str()], &parts[at + 2..]].concat().join(" ");
+    Some((system, short, cadence))
 }
 
 impl Throughput {
@@ -257,6 +287,15 @@ pub(super) mod tests {
         assert_eq!(names(1), ["ksem"], "who did not run has no bar");
         let bars: Vec<Short> = cadences[0].systems[0].bars.iter().map(|(short, _)| *short).collect();
         assert_eq!(bars, [Short::Alo, Short::Eos]);
+    }
+
+    #[test]
+    fn what_is_unusual_is_said() {
+        let mut work = document().work;
+        assert_eq!(work.unusual(), Vec::<String>::new());
+        (work.partitions, work.nodes) = (64, 3);
+        assert_eq!(work.unusual(), ["64 partitions", "3 nodes"]);
+        assert!(!work.is_like(&document().work));
     }
 
     #[test]

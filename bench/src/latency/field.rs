@@ -76,7 +76,7 @@ impl Field {
             configuration(
                 bootstrap,
                 &name("group"),
-                &topics[0],
+                &topics[..1],
                 guarantee,
                 &pipeline::all_settings(guarantee, &self.set),
             )

@@ -9,14 +9,15 @@ use super::{Clock, Done, Job};
 use crate::cadence::Cadence;
 use crate::contestant::{Contestant, System};
 use crate::settings::configuration;
+use crate::shape::Compression;
 
 /// Records and bytes that no commit reaches before its time.
 const BY_TIME: [(&str, &str); 2] = [("commit.max_records", "1000000"), ("commit.max_bytes", "67108864")];
 
 pub(super) fn run(job: &Job) -> Result<Done> {
     let guarantee = job.contestant.guarantee;
-    let fields = fields(&job.contestant);
-    let text = configuration(&job.bootstrap, &job.group, &job.input, guarantee, &fields);
+    let fields = fields(&job.contestant, job.compression);
+    let text = configuration(&job.bootstrap, &job.group, &job.inputs, guarantee, &fields);
     let config = Config::from_toml_str(&text, "the contestant's settings")?;
     let clock = Arc::new(Clock::new());
     let probed = Arc::clone(&clock);
@@ -32,11 +33,12 @@ pub(super) fn run(job: &Job) -> Result<Done> {
     let metrics = pipeline.metrics();
     pipeline.close()?;
     ensure!(metrics.records_lost == 0, "{} records were lost without a crash", metrics.records_lost);
-    clock.done(metrics.batches_retried + metrics.transactions_aborted)
+    let done = clock.done(metrics.batches_retried + metrics.transactions_aborted)?;
+    Ok(Done { commits: Some(metrics.commits), ..done })
 }
 
 /// What is set besides addresses and names.
-fn fields(contestant: &Contestant) -> Vec<(String, String)> {
+fn fields(contestant: &Contestant, compression: Compression) -> Vec<(String, String)> {
     let System::Ksem { set, paced, .. } = &contestant.system else { return Vec::new() };
     let own = |field: &str, value: &str| (field.to_owned(), value.to_owned());
     let cadence = match contestant.cadence {
@@ -48,12 +50,14 @@ fn fields(contestant: &Contestant) -> Vec<(String, String)> {
             .chain([own("commit.commit_interval_ms", &ms.to_string())])
             .collect(),
     };
-    cadence.into_iter().chain(set.iter().cloned()).collect()
+    let compressed =
+        (compression != Compression::None).then(|| own("kafka.compression.type", &format!("\"{compression}\"")));
+    cadence.into_iter().chain(compressed).chain(set.iter().cloned()).collect()
 }
 
-pub(super) fn settings(contestant: &Contestant) -> Vec<(String, String)> {
+pub(super) fn settings(contestant: &Contestant, compression: Compression) -> Vec<(String, String)> {
     let guarantee = ("guarantee".to_owned(), contestant.guarantee.to_string());
-    std::iter::once(guarantee).chain(fields(contestant)).collect()
+    std::iter::once(guarantee).chain(fields(contestant, compression)).collect()
 }
 
 /// What this contestant's configuration lets it hold: every `max_bytes` that it has, once. `None` for another system.
@@ -61,7 +65,8 @@ pub(crate) fn byte_limits(contestant: &Contestant) -> Option<u64> {
     if !matches!(contestant.system, System::Ksem { .. }) {
         return None;
     }
-    let text = configuration("localhost:9092", "g", "in", contestant.guarantee, &fields(contestant));
+    let fields = fields(contestant, Compression::None);
+    let text = configuration("localhost:9092", "g", &["in".to_owned()], contestant.guarantee, &fields);
     let config = Config::from_toml_str(&text, "the contestant's settings").ok()?;
     Some((config.fetch.max_bytes + config.batch.max_bytes + config.commit.max_bytes) as u64)
 }
