@@ -86,6 +86,14 @@ impl Field {
         Ok(bytes)
     }
 
+    /// Clears the input of a task.
+    pub(crate) fn unload(&self, task: &Task) -> Result<()> {
+        for topic in task.shape.inputs(task.records) {
+            self.admin.delete_topic(&topic)?;
+        }
+        Ok(())
+    }
+
     /// A broker that has just started compiles itself for most of a minute, with a processor that the first
     /// contestants would miss: it works until that gains nothing any more.
     pub(crate) fn warm_up(&self, rows: &[Row]) -> Result<()> {

@@ -7,6 +7,7 @@ mod contestant;
 mod dimensions;
 mod document;
 mod field;
+mod growth;
 mod kit;
 mod latency;
 mod limits;
@@ -49,6 +50,7 @@ Examples:
   ksem-bench --targets --enforce                whom a target names; fails unless every target is met
   ksem-bench latency --help                     from a record's time to its sight, under a steady load
   ksem-bench dimensions --help                  other record sizes, partitions and compressions
+  ksem-bench growth --help                      more of everything, and an hour of steady load
   ksem-bench report --help                      docs/benchmarks.md with plots, from the JSON documents
 
 Every run is checked: the output has every record once, and the group's offsets are at the end.
@@ -70,6 +72,8 @@ enum Command {
     Latency(latency::Options),
     /// Throughput when record size, partitions or compression are changed, one at a time
     Dimensions(dimensions::Options),
+    /// What more partitions, processes, lanes, records and topics cost, and what an hour does to memory
+    Growth(growth::Options),
     /// Write docs/benchmarks.md and its plots
     Report(document::Options),
     /// Runs one contestant; the bench starts itself with this.
@@ -134,6 +138,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Some(Command::Latency(options)) => latency::run(options),
         Some(Command::Dimensions(options)) => dimensions::run(options),
+        Some(Command::Growth(options)) => growth::run(options),
         Some(Command::Report(options)) => document::run(options).map(|()| true),
         Some(Command::Contestant { job }) => child::serve(job).map(|()| true),
         Some(Command::LatencyPart { job }) => latency::part::serve(job).map(|()| true),

@@ -9,6 +9,7 @@ mod bars;
 mod curves;
 mod delay;
 mod dimensions;
+mod growth;
 mod lines;
 mod page;
 mod plot;
@@ -24,6 +25,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::dimensions::result::Dimensions;
+use crate::growth::result::Growth;
 use crate::latency::result::Latency;
 use crate::machine::Machine;
 use page::Page;
@@ -73,6 +75,7 @@ struct Documents {
     throughput: Vec<(String, Throughput)>,
     latency: Vec<(String, Latency)>,
     dimensions: Vec<(String, Dimensions)>,
+    growth: Vec<(String, Growth)>,
 }
 
 impl Documents {
@@ -93,6 +96,8 @@ impl Documents {
             self.throughput.push((file, parsed(document)?));
         } else if document.get("dimensions").is_some() {
             self.dimensions.push((file, parsed(document)?));
+        } else if document.get("parts").is_some() {
+            self.growth.push((file, parsed(document)?));
         } else {
             self.latency.push((file, parsed(document)?));
         }
@@ -104,7 +109,8 @@ impl Documents {
         let throughput = self.throughput.iter().filter_map(|(file, document)| Some((file, document.machine.as_ref()?)));
         let latency = self.latency.iter().map(|(file, document)| (file, &document.machine));
         let dimensions = self.dimensions.iter().map(|(file, document)| (file, &document.machine));
-        let mut all = throughput.chain(dimensions).chain(latency);
+        let growth = self.growth.iter().map(|(file, document)| (file, &document.machine));
+        let mut all = throughput.chain(dimensions).chain(growth).chain(latency);
         let Some((first, machine)) = all.next() else { return Ok(Machine::here()) };
         for (file, other) in all {
             ensure!(
@@ -138,7 +144,8 @@ impl Documents {
             .iter()
             .map(|(file, document)| (file.as_str(), format!("latency {}", delay::arguments(document))));
         let dimensions = self.dimensions.iter().map(|(file, document)| (file.as_str(), document.arguments.join(" ")));
-        throughput.chain(dimensions).chain(latency).collect()
+        let growth = self.growth.iter().map(|(file, document)| (file.as_str(), document.arguments.join(" ")));
+        throughput.chain(dimensions).chain(growth).chain(latency).collect()
     }
 }
 

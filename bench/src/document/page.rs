@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
-use super::{Documents, PLOTS, delay, dimensions, speed};
+use super::{Documents, PLOTS, delay, dimensions, growth, speed};
 use crate::machine::Machine;
 
 /// The page and its plots, by file.
@@ -30,6 +30,7 @@ impl Page {
         speed::targets(&mut page, &documents.throughput);
         speed::write(&mut page, &documents.throughput)?;
         dimensions::write(&mut page, &documents.dimensions)?;
+        growth::write(&mut page, &documents.growth)?;
         delay::write(&mut page, &documents.latency)?;
         page.again(documents);
         Ok(page)
@@ -80,6 +81,7 @@ mod tests {
             ],
             latency: vec![("latency.json".to_owned(), curves::tests::document())],
             dimensions: vec![("dimensions.json".to_owned(), crate::dimensions::result::tests::document())],
+            growth: vec![("growth.json".to_owned(), crate::growth::result::tests::document())],
         };
         let Page { text, plots } = Page::of(&documents).expect("a page");
         for expected in [
@@ -96,19 +98,23 @@ mod tests {
             "$ cargo xtask bench --cadence 10k,100ms --size 200 --rounds 3 --json ten.json",
             "$ cargo xtask bench --cadence 1k --targets --json thousand.json",
             "--rate 1000,50000 --guarantee at_most_once --guarantee exactly_once --seconds 30 --runs 2 --json latency.json",
-            "$ cargo xtask bench report --json ten.json --json thousand.json --json dimensions.json --json latency.json --out docs",
+            "$ cargo xtask bench report --json ten.json --json thousand.json --json dimensions.json --json growth.json --json latency.json --out docs",
             "| records/s | 100 B | 200 B | 1,000 B | 10,000 B |",
             "| `java-eos-10k` | 1,000,000 | 500,000 | 100,000 | 10,000 |",
             "| client CPU s/M | none | lz4 | zstd |",
             "none 100 %, lz4 40 %, zstd 40 %.",
             "$ cargo xtask bench dimensions --json dimensions.json",
+            "* `ksem-eos-10k`: not linear; at 2: client CPU a record 2.00 ×",
+            "| 8,000 | 50,000 | 150,000 | 50,000 | 200,000 |",
+            "90 MiB at most, +60.0 MiB an hour",
+            "$ cargo xtask bench growth --json growth.json",
             "1,000,000 records of 200 bytes in 4 partitions on one node, medians of 3 rounds.",
             "| franz-go | 1.2.3 |",
             "Apache Kafka",
         ] {
             assert!(text.contains(expected), "no `{expected}` in:\n{text}");
         }
-        assert_eq!(plots.len(), 3 + 3 + 1);
+        assert_eq!(plots.len(), 3 + 3 + 2 + 1);
         for (file, _) in &plots {
             assert!(text.contains(&format!("](benchmarks/{file})")), "{file}");
         }
