@@ -66,8 +66,15 @@ impl Contestant {
     }
 }
 
-/// ksem with other settings.
-struct Variant {
+/// ksem with other settings than its defaults, beside ksem as it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Variant {
+    pub(crate) name: String,
+    pub(crate) set: Vec<(String, String)>,
+}
+
+/// A variant that every run has.
+struct Standing {
     cadence: Cadence,
     name: &'static str,
     set: &'static [(&'static str, &'static str)],
@@ -76,7 +83,7 @@ struct Variant {
     paced: bool,
 }
 
-impl Variant {
+impl Standing {
     const fn new(cadence: Cadence, name: &'static str, set: &'static [(&'static str, &'static str)]) -> Self {
         Self { cadence, name, set, guarantees: &Guarantee::ALL, paced: true }
     }
@@ -92,27 +99,27 @@ impl Variant {
     }
 }
 
-const VARIANTS: &[Variant] = &[
+const VARIANTS: &[Standing] = &[
     // A handler that takes a hundred records at a call.
-    Variant::new(Cadence::Ms(100), "calls100", &[("batch.max_records", "100")]),
+    Standing::new(Cadence::Ms(100), "calls100", &[("batch.max_records", "100")]),
     // One lane, with four transactions in flight and with one.
-    Variant::new(Cadence::Records(1_000), "lane1", &[("transactions.lanes", "1")]),
-    Variant::new(
+    Standing::new(Cadence::Records(1_000), "lane1", &[("transactions.lanes", "1")]),
+    Standing::new(
         Cadence::Records(1_000),
         "lane1-serial",
         &[("transactions.lanes", "1"), ("transactions.in_flight", "1")],
     ),
-    Variant::tuned(Cadence::Records(10_000), TUNED),
-    Variant::defaults(Cadence::Records(10_000)),
-    Variant::tuned(Cadence::Ms(100), TUNED),
-    Variant::defaults(Cadence::Ms(100)),
+    Standing::tuned(Cadence::Records(10_000), TUNED),
+    Standing::defaults(Cadence::Records(10_000)),
+    Standing::tuned(Cadence::Ms(100), TUNED),
+    Standing::defaults(Cadence::Ms(100)),
 ];
 
 /// What was best on two processors with four partitions.
 const TUNED: &[(&str, &str)] = &[("transactions.lanes", "2"), ("transactions.in_flight", "3")];
 
 /// Every contestant for these cadences. `set` is set for ksem everywhere.
-pub(crate) fn all(cadences: &[Cadence], set: &[(String, String)]) -> Vec<Contestant> {
+pub(crate) fn all(cadences: &[Cadence], set: &[(String, String)], more: &[Variant]) -> Vec<Contestant> {
     let mut contestants = Vec::new();
     for &cadence in cadences {
         let mut add = |system: &System, guarantees: &[Guarantee]| {
@@ -125,6 +132,10 @@ pub(crate) fn all(cadences: &[Cadence], set: &[(String, String)]) -> Vec<Contest
             let set = own.chain(set.iter().cloned()).collect();
             let system = System::Ksem { variant: variant.name.to_owned(), set, paced: variant.paced };
             add(&system, variant.guarantees);
+        }
+        for Variant { name, set: own } in more {
+            let set = own.iter().chain(set).cloned().collect();
+            add(&System::Ksem { variant: name.clone(), set, paced: true }, &Guarantee::ALL);
         }
         // A commit takes the plain loop a tenth of a second: small ones would take minutes, and show nothing new.
         if cadence.batch().is_none_or(|batch| batch >= 1_000) {
@@ -180,7 +191,11 @@ mod tests {
     #[test]
     fn names_are_distinct_and_survive_the_way_to_the_child() {
         let cadences = [Cadence::Records(500), Cadence::Records(1_000), Cadence::Records(10_000), Cadence::Ms(100)];
-        let contestants = all(&cadences, &[("kafka.linger.ms".to_owned(), "1".to_owned())]);
+        let contestants = all(
+            &cadences,
+            &[("kafka.linger.ms".to_owned(), "1".to_owned())],
+            &[Variant { name: "two".to_owned(), set: vec![("transactions.lanes".to_owned(), "2".to_owned())] }],
+        );
         let mut names: Vec<String> = contestants.iter().map(Contestant::name).collect();
         for contestant in &contestants {
             let text = serde_json::to_string(contestant).expect("it has a form in JSON");

@@ -257,7 +257,7 @@ pub(crate) mod tests {
             let task = Task { shape: Shape::STANDARD, records: 1_000_000, processes: 1 };
             Row { contestant, task, runs: vec![run], trouble: None }
         };
-        contestant::all(&Cadence::DEFAULTS, &[]).into_iter().map(row).collect()
+        contestant::all(&Cadence::DEFAULTS, &[], &[]).into_iter().map(row).collect()
     }
 
     #[test]
@@ -275,7 +275,7 @@ pub(crate) mod tests {
     #[test]
     fn the_number_of_records_goes_by_the_cadence() {
         let mut work = Work { records: None, part: 5, size: 200, partitions: 4, nodes: 1, rounds: 1, processors: 2 };
-        let contestants = contestant::all(&[Cadence::Records(100), Cadence::Ms(100)], &[]);
+        let contestants = contestant::all(&[Cadence::Records(100), Cadence::Ms(100)], &[], &[]);
         let last = contestants.len() - 1;
         assert_eq!(work.task(&contestants[0]).records, 20_000);
         assert_eq!(work.task(&contestants[last]).records, 200_000);

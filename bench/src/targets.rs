@@ -62,7 +62,7 @@ fn targets(cadences: &[Cadence]) -> impl Iterator<Item = &'static Target> {
 pub(crate) fn contestants(cadences: &[Cadence], set: &[(String, String)]) -> Vec<Contestant> {
     let named = targets(cadences).flat_map(|target| [target.over, target.under]);
     let named: BTreeSet<&str> = named.chain(limits::contestants(cadences)).collect();
-    let mut contestants = contestant::all(&Cadence::DEFAULTS, set);
+    let mut contestants = contestant::all(&Cadence::DEFAULTS, set, &[]);
     contestants.retain(|contestant| named.contains(contestant.name().as_str()));
     contestants
 }

@@ -86,7 +86,7 @@ mod tests {
             assert!(version.starts_with(|c: char| c.is_ascii_digit()), "{library}: {version}");
             assert_eq!(version.split('.').count(), 3, "{library}: {version}");
         }
-        let all = contestant::all(&Cadence::DEFAULTS, &[]);
+        let all = contestant::all(&Cadence::DEFAULTS, &[], &[]);
         assert_eq!(of(all.iter()).len(), PINNED.len() + 1);
     }
 }

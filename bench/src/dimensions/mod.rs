@@ -111,7 +111,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
 }
 
 fn contestants(options: &Options) -> Vec<Contestant> {
-    let mut contestants = contestant::all(&[CADENCE], &options.set);
+    let mut contestants = contestant::all(&[CADENCE], &options.set, &[]);
     contestants.retain(|contestant| {
         let name = contestant.name();
         let plain = name.starts_with("rdkafka-plain-") && !name.ends_with("-tuned");

@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn limits_are_those_of_the_configuration() {
-        let all = contestant::all(&[Cadence::Records(10_000), Cadence::Ms(100)], &[]);
+        let all = contestant::all(&[Cadence::Records(10_000), Cadence::Ms(100)], &[], &[]);
         let of = |name: &str| all.iter().find(|one| one.name() == name).and_then(byte_limits);
         assert_eq!(of("ksem-eos-10k"), Some(96 << 20));
         assert_eq!(of("ksem-eos-100ms"), Some(144 << 20));
