@@ -37,8 +37,8 @@ pub(super) struct Step {
     pub(super) set: Vec<(String, String)>,
 }
 
-/// Lanes of an instance, and commits in flight of a lane: ksem's defaults with four partitions, said out loud so that
-/// the producers can be counted.
+/// Lanes of an instance, and commits that may be in flight of a lane, each with a producer: ksem's defaults with four
+/// partitions.
 pub(crate) const LANES: u64 = 4;
 pub(crate) const IN_FLIGHT: u64 = 2;
 
@@ -70,7 +70,7 @@ impl Part {
             Self::Lanes => "One process with so many lanes on 64 partitions (`transactions.lanes`).",
             Self::Records => "Four partitions. Memory has to stay, whatever there is to read.",
             Self::Topics => "24 partitions: of one topic, or of 24 topics.",
-            Self::Coordinator => "Exactly-once, four partitions, four lanes with two transactions in flight each.",
+            Self::Coordinator => "Exactly-once, four partitions; four lanes with two producers each, which are the defaults.",
             Self::Steady => "",
         }
     }
@@ -117,7 +117,6 @@ impl Part {
                 .map(|(cadence, amount)| Step {
                     cadence,
                     label: cadence.to_string(),
-                    set: vec![field("transactions.lanes", LANES), field("transactions.in_flight", IN_FLIGHT)],
                     ..step(amount, task(Shape::STANDARD, cadence.records(), 1))
                 })
                 .collect(),
