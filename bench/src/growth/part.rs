@@ -70,7 +70,9 @@ impl Part {
             Self::Lanes => "One process with so many lanes on 64 partitions (`transactions.lanes`).",
             Self::Records => "Four partitions. Memory has to stay, whatever there is to read.",
             Self::Topics => "24 partitions: of one topic, or of 24 topics.",
-            Self::Coordinator => "Exactly-once, four partitions; four lanes with two producers each, which are the defaults.",
+            Self::Coordinator => {
+                "Exactly-once, four partitions; four lanes with two producers each, which are the defaults."
+            }
             Self::Steady => "",
         }
     }
