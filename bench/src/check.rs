@@ -8,16 +8,17 @@ use ksem_testkit::reader::{self, Isolation};
 use ksem_testkit::{ReadRecord, load};
 
 use crate::programs::Job;
+use crate::shape::Shape;
 
 /// A transaction's markers are written after its commit was answered.
 const MARKERS: Duration = Duration::from_secs(15);
 
 /// Reads a run's output and offsets with a client that has nothing to do with any contestant. The input was loaded
 /// before `started`: a record with a later timestamp did not keep its own.
-pub(crate) fn run(job: &Job, size: usize, started: SystemTime) -> Result<()> {
+pub(crate) fn run(job: &Job, shape: Shape, started: SystemTime) -> Result<()> {
     wait_for_markers(job)?;
     let started = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
-    let mut tally = Tally::new(job.records, size, started);
+    let mut tally = Tally::new(job.records, shape, started);
     let deadline = Duration::from_mins(1) + Duration::from_micros(job.records * 50);
     reader::visit_topic(&job.bootstrap, &job.output, Isolation::ReadCommitted, deadline, |record| tally.add(&record))?;
     tally.verdict()?;
@@ -40,12 +41,14 @@ fn wait_for_markers(job: &Job) -> Result<()> {
 fn check_offsets(job: &Job) -> Result<()> {
     let started = Instant::now();
     loop {
-        let committed = reader::committed_offsets(&job.bootstrap, &job.group, &job.input)?;
-        let sum: i64 = committed.values().sum();
+        let mut sum = 0;
+        for input in &job.inputs {
+            sum += reader::committed_offsets(&job.bootstrap, &job.group, input)?.values().sum::<i64>();
+        }
         if sum == job.records as i64 {
             return Ok(());
         }
-        ensure!(started.elapsed() < MARKERS, "the group's offsets are {committed:?}, in sum not {}", job.records);
+        ensure!(started.elapsed() < MARKERS, "the group's offsets are {sum} in sum, not {}", job.records);
         thread::sleep(Duration::from_millis(50));
     }
 }
@@ -53,7 +56,7 @@ fn check_offsets(job: &Job) -> Result<()> {
 /// Counts records and distinct ids.
 struct Tally {
     records: u64,
-    size: usize,
+    shape: Shape,
     started: i64,
     read: u64,
     distinct: u64,
@@ -63,18 +66,17 @@ struct Tally {
 }
 
 impl Tally {
-    fn new(records: u64, size: usize, started: i64) -> Self {
+    fn new(records: u64, shape: Shape, started: i64) -> Self {
         let seen = vec![0; records.div_ceil(64) as usize];
-        Self { records, size, started, read: 0, distinct: 0, foreign: 0, restamped: 0, seen }
+        Self { records, shape, started, read: 0, distinct: 0, foreign: 0, restamped: 0, seen }
     }
 
     fn add(&mut self, record: &ReadRecord) {
         self.read += 1;
         self.restamped += u64::from(record.timestamp >= self.started);
-        let value = record.value.as_deref().filter(|value| value.len() == self.size);
-        let id = value.and_then(load::value_id).filter(|id| *id < self.records);
-        let key = record.key.as_deref().and_then(load::key_id);
-        let (Some(id), true) = (id, id == key) else {
+        let id = record.key.as_deref().and_then(load::key_id).filter(|id| *id < self.records);
+        let is_copy = |id: &u64| record.value.as_deref() == Some(&self.shape.value(*id)[..]);
+        let Some(id) = id.filter(is_copy) else {
             self.foreign += 1;
             return;
         };
@@ -100,14 +102,16 @@ mod tests {
         tally_at(0, ids)
     }
 
+    const SHAPE: Shape = Shape { size: 50, ..Shape::STANDARD };
+
     fn tally_at(timestamp: i64, ids: &[(u64, u64)]) -> Result<()> {
-        let mut tally = Tally::new(3, 50, 1);
+        let mut tally = Tally::new(3, SHAPE, 1);
         for (key, value) in ids {
             tally.add(&ReadRecord {
                 partition: 0,
                 offset: 0,
                 key: Some(key.to_string().into_bytes()),
-                value: Some(load::value(*value, 50)),
+                value: Some(SHAPE.value(*value)),
                 headers: Vec::new(),
                 timestamp,
             });

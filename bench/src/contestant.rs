@@ -16,6 +16,8 @@ pub(crate) enum System {
         variant: String,
         /// Fields of the configuration, with values as in TOML.
         set: Vec<(String, String)>,
+        /// Whether its configuration says when to commit. If not, its defaults decide that too.
+        paced: bool,
     },
     /// The loop that a user writes with the `rdkafka` crate.
     RdkafkaPlain {
@@ -42,6 +44,11 @@ pub(crate) struct Contestant {
 }
 
 impl Contestant {
+    /// Whether it is ksem with something that sets it apart from ksem as it is.
+    pub(crate) fn is_variant(&self) -> bool {
+        matches!(&self.system, System::Ksem { variant, .. } if !variant.is_empty())
+    }
+
     /// The name in tables and for `--only`, as in `ksem-eos-10k`.
     pub(crate) fn name(&self) -> String {
         let (system, variant) = match &self.system {
@@ -71,19 +78,46 @@ struct Standing {
     cadence: Cadence,
     name: &'static str,
     set: &'static [(&'static str, &'static str)],
+    guarantees: &'static [Guarantee],
+    /// Whether it is told when to commit.
+    paced: bool,
+}
+
+impl Standing {
+    const fn new(cadence: Cadence, name: &'static str, set: &'static [(&'static str, &'static str)]) -> Self {
+        Self { cadence, name, set, guarantees: &Guarantee::ALL, paced: true }
+    }
+
+    /// Exactly-once with the best settings that were found by hand.
+    const fn tuned(cadence: Cadence, set: &'static [(&'static str, &'static str)]) -> Self {
+        Self { guarantees: &[Guarantee::ExactlyOnce], ..Self::new(cadence, "tuned", set) }
+    }
+
+    /// Exactly-once with nothing set: its defaults decide when to commit, whoever it is compared with.
+    const fn defaults(cadence: Cadence) -> Self {
+        Self { guarantees: &[Guarantee::ExactlyOnce], paced: false, ..Self::new(cadence, "defaults", &[]) }
+    }
 }
 
 const VARIANTS: &[Standing] = &[
     // A handler that takes a hundred records at a call.
-    Standing { cadence: Cadence::Ms(100), name: "calls100", set: &[("batch.max_records", "100")] },
+    Standing::new(Cadence::Ms(100), "calls100", &[("batch.max_records", "100")]),
     // One lane, with four transactions in flight and with one.
-    Standing { cadence: Cadence::Records(1_000), name: "lane1", set: &[("transactions.lanes", "1")] },
-    Standing {
-        cadence: Cadence::Records(1_000),
-        name: "lane1-serial",
-        set: &[("transactions.lanes", "1"), ("transactions.in_flight", "1")],
-    },
+    Standing::new(Cadence::Records(1_000), "lane1", &[("transactions.lanes", "1")]),
+    Standing::new(
+        Cadence::Records(1_000),
+        "lane1-serial",
+        &[("transactions.lanes", "1"), ("transactions.in_flight", "1")],
+    ),
+    Standing::tuned(Cadence::Records(10_000), TUNED),
+    Standing::defaults(Cadence::Records(10_000)),
+    Standing::tuned(Cadence::Ms(100), TUNED),
+    Standing::defaults(Cadence::Ms(100)),
 ];
+
+/// What the defaults are compared with, for two processors and four partitions. Change it whenever `--variant` finds
+/// something that is faster: the target is about the best that is known.
+const TUNED: &[(&str, &str)] = &[("transactions.lanes", "2"), ("transactions.in_flight", "3")];
 
 /// Every contestant for these cadences. `set` is set for ksem everywhere.
 pub(crate) fn all(cadences: &[Cadence], set: &[(String, String)], more: &[Variant]) -> Vec<Contestant> {
@@ -93,15 +127,16 @@ pub(crate) fn all(cadences: &[Cadence], set: &[(String, String)], more: &[Varian
             let row = |guarantee: &Guarantee| Contestant { system: system.clone(), guarantee: *guarantee, cadence };
             contestants.extend(guarantees.iter().map(row));
         };
-        add(&System::Ksem { variant: String::new(), set: set.to_vec() }, &Guarantee::ALL);
+        add(&System::Ksem { variant: String::new(), set: set.to_vec(), paced: true }, &Guarantee::ALL);
         for variant in VARIANTS.iter().filter(|variant| variant.cadence == cadence) {
             let own = variant.set.iter().map(|(field, value)| ((*field).to_owned(), (*value).to_owned()));
             let set = own.chain(set.iter().cloned()).collect();
-            add(&System::Ksem { variant: variant.name.to_owned(), set }, &Guarantee::ALL);
+            let system = System::Ksem { variant: variant.name.to_owned(), set, paced: variant.paced };
+            add(&system, variant.guarantees);
         }
         for Variant { name, set: own } in more {
             let set = own.iter().chain(set).cloned().collect();
-            add(&System::Ksem { variant: name.clone(), set }, &Guarantee::ALL);
+            add(&System::Ksem { variant: name.clone(), set, paced: true }, &Guarantee::ALL);
         }
         // A commit takes the plain loop a tenth of a second: small ones would take minutes, and show nothing new.
         if cadence.batch().is_none_or(|batch| batch >= 1_000) {
@@ -115,6 +150,12 @@ pub(crate) fn all(cadences: &[Cadence], set: &[(String, String)], more: &[Varian
         }
     }
     contestants
+}
+
+/// When the contestant of that name commits.
+pub(crate) fn cadence(name: &str) -> Option<Cadence> {
+    let mut parts = name.split('-').skip_while(|part| !["amo", "alo", "eos"].contains(part));
+    parts.nth(1)?.parse().ok()
 }
 
 /// What peers are asked for: at-most-once is nobody's documented way.
@@ -161,6 +202,7 @@ mod tests {
             let text = serde_json::to_string(contestant).expect("it has a form in JSON");
             let back: Contestant = serde_json::from_str(&text).expect("its own form");
             assert_eq!(back.name(), contestant.name());
+            assert_eq!(cadence(&contestant.name()), Some(contestant.cadence));
         }
         names.sort();
         names.dedup();

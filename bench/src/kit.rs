@@ -102,10 +102,10 @@ pub(crate) const NODE: Kit = Kit {
 };
 
 /// Builds what these contestants need. What can't be had is returned with the reason, by the kit's name.
-pub(crate) fn provide(contestants: &[Contestant]) -> BTreeMap<&'static str, String> {
+pub(crate) fn provide<'a>(contestants: impl Iterator<Item = &'a Contestant>) -> BTreeMap<&'static str, String> {
     let mut missing = BTreeMap::new();
     let mut seen = Vec::new();
-    for kit in contestants.iter().filter_map(of) {
+    for kit in contestants.filter_map(of) {
         if seen.contains(&kit.name) {
             continue;
         }

@@ -19,7 +19,7 @@ pub(crate) struct Machine {
 }
 
 /// What this program was built with.
-const LOCK: &str = include_str!("../../Cargo.lock");
+pub(crate) const LOCK: &str = include_str!("../../Cargo.lock");
 
 impl Machine {
     pub(crate) fn here() -> Self {
@@ -48,7 +48,7 @@ impl Machine {
 }
 
 /// The version of a package in a lock file.
-fn locked(lock: &str, name: &str) -> Option<String> {
+pub(crate) fn locked(lock: &str, name: &str) -> Option<String> {
     let (_, entry) = lock.split_once(&format!("name = \"{name}\"\nversion = \""))?;
     Some(entry.split_once('"')?.0.to_owned())
 }

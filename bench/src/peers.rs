@@ -4,6 +4,7 @@ use ksem::Guarantee;
 
 use crate::cadence::Cadence;
 use crate::kit::{CONFLUENT_PYTHON, CONFLUENT_RUST, GO, JAVA, Kit, NODE, QUIX};
+use crate::shape::Compression;
 
 /// What decides when a peer commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(crate) struct Peer {
     settings: &'static [Settings],
     /// More of them for exactly-once.
     exactly_once: Settings,
+    /// The setting that takes the name of a compression; `None` where the program knows none.
+    pub(crate) compression: Option<&'static str>,
 }
 
 type Settings = &'static [(&'static str, &'static str)];
@@ -45,6 +48,7 @@ pub(crate) const PEERS: &[Peer] = &[
         commits: Commits::Itself,
         settings: &[&[("RetryBackoffFn", "5ms")]],
         exactly_once: &[("ConcurrentTransactionsBackoff", "5ms")],
+        compression: Some("ProducerBatchCompression"),
     },
     Peer {
         name: "java",
@@ -53,6 +57,7 @@ pub(crate) const PEERS: &[Peer] = &[
         commits: Commits::Itself,
         settings: &[JAVA_CLIENTS],
         exactly_once: READ_COMMITTED,
+        compression: Some("producer.compression.type"),
     },
     Peer {
         name: "streams",
@@ -61,6 +66,7 @@ pub(crate) const PEERS: &[Peer] = &[
         commits: Commits::ByTime,
         settings: &[STREAMS, &[("num.stream.threads", "1")]],
         exactly_once: &[],
+        compression: Some("producer.compression.type"),
     },
     Peer {
         name: "streams:threads2",
@@ -69,6 +75,7 @@ pub(crate) const PEERS: &[Peer] = &[
         commits: Commits::ByTime,
         settings: &[STREAMS, &[("num.stream.threads", "2")]],
         exactly_once: &[],
+        compression: Some("producer.compression.type"),
     },
     Peer {
         name: "confluent-rust",
@@ -77,6 +84,7 @@ pub(crate) const PEERS: &[Peer] = &[
         commits: Commits::Itself,
         settings: &[CONFLUENT_RUST_CLIENTS],
         exactly_once: READ_COMMITTED,
+        compression: Some("producer.compression.type"),
     },
     Peer {
         name: "confluent-python",
@@ -85,6 +93,7 @@ pub(crate) const PEERS: &[Peer] = &[
         commits: Commits::Itself,
         settings: &[],
         exactly_once: &[],
+        compression: Some("producer.compression.type"),
     },
     Peer {
         name: "confluent-python:tuned",
@@ -97,8 +106,17 @@ pub(crate) const PEERS: &[Peer] = &[
             ("producer.retry.backoff.ms", "5"),
         ]],
         exactly_once: &[],
+        compression: Some("producer.compression.type"),
     },
-    Peer { name: "quix", kit: &QUIX, program: &[], commits: Commits::ByTime, settings: &[], exactly_once: &[] },
+    Peer {
+        name: "quix",
+        kit: &QUIX,
+        program: &[],
+        commits: Commits::ByTime,
+        settings: &[],
+        exactly_once: &[],
+        compression: None,
+    },
     Peer {
         name: "platformatic",
         kit: &NODE,
@@ -106,6 +124,7 @@ pub(crate) const PEERS: &[Peer] = &[
         commits: Commits::Itself,
         settings: &[&[("highWaterMark", "20000"), ("maxWaitTime", "100"), ("retryDelay", "5")]],
         exactly_once: &[],
+        compression: None,
     },
 ];
 
@@ -148,14 +167,17 @@ impl Peer {
     }
 
     /// What the program is given, and the report shows.
-    pub(crate) fn settings(&self, guarantee: Guarantee) -> Vec<(String, String)> {
+    pub(crate) fn settings(&self, guarantee: Guarantee, compression: Compression) -> Vec<(String, String)> {
+        let compressed = self.compression.filter(|_| compression != Compression::None);
         let more = if guarantee == Guarantee::ExactlyOnce { self.exactly_once } else { &[] };
         self.settings
             .iter()
             .copied()
             .flatten()
             .chain(more)
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .copied()
+            .chain(compressed.map(|setting| (setting, compression.name())))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect()
     }
 }
@@ -174,8 +196,10 @@ mod tests {
     #[test]
     fn more_is_set_for_exactly_once() {
         let java = Peer::find("java").expect("it is there");
-        let of = |guarantee| java.settings(guarantee).len();
+        let of = |guarantee| java.settings(guarantee, Compression::None).len();
         assert_eq!(of(Guarantee::ExactlyOnce), of(Guarantee::AtLeastOnce) + READ_COMMITTED.len());
         assert!(Peer::find("nobody").is_none());
+        let compressed = java.settings(Guarantee::AtLeastOnce, Compression::Lz4);
+        assert!(compressed.contains(&("producer.compression.type".to_owned(), "lz4".to_owned())));
     }
 }

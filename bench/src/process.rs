@@ -16,7 +16,14 @@ pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
 pub(crate) fn peak_memory(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-    peak_kib(&text).map(|kib| kib * 1024).with_context(|| format!("{path} has no VmHWM"))
+    kib(&text, "VmHWM:").map(|kib| kib * 1024).with_context(|| format!("{path} has no VmHWM"))
+}
+
+/// The memory that is resident now, in bytes.
+pub(crate) fn resident_memory(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    kib(&text, "VmRSS:").map(|kib| kib * 1024).with_context(|| format!("{path} has no VmRSS"))
 }
 
 /// The name before the numbers may hold spaces and parentheses.
@@ -28,8 +35,8 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
-fn peak_kib(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+fn kib(status: &str, field: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
@@ -42,13 +49,14 @@ mod tests {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 3 4 20 0 1 0 100 0 0";
         assert_eq!(cpu_ticks(stat), Some(300));
         assert_eq!(cpu_ticks("7 (cut"), None);
-        assert_eq!(peak_kib("VmPeak:\t 9 kB\nVmHWM:\t  1234 kB\n"), Some(1234));
-        assert_eq!(peak_kib("VmPeak:\t 9 kB\n"), None);
+        assert_eq!(kib("VmPeak:\t 9 kB\nVmHWM:\t  1234 kB\n", "VmHWM:"), Some(1234));
+        assert_eq!(kib("VmPeak:\t 9 kB\n", "VmHWM:"), None);
     }
 
     #[test]
     fn this_process_has_used_something() {
         assert!(cpu_seconds(std::process::id()).is_ok());
-        assert!(peak_memory(std::process::id()).is_ok_and(|bytes| bytes > 1 << 16));
+        let (peak, now) = (peak_memory(std::process::id()), resident_memory(std::process::id()));
+        assert!(peak.is_ok_and(|bytes| bytes > 1 << 16) && now.is_ok_and(|bytes| bytes > 1 << 16));
     }
 }

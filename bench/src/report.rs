@@ -2,12 +2,16 @@
 
 use std::fmt::Write;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::child::Run;
 use crate::contestant::Contestant;
+use crate::limits::Limit;
+use crate::machine::Machine;
 use crate::programs;
+use crate::shape::{Shape, Task};
 use crate::targets::Ratio;
+use crate::versions;
 
 /// The middle of some measurements, with their ends.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -32,12 +36,13 @@ impl Spread {
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) contestant: Contestant,
+    pub(crate) task: Task,
     pub(crate) runs: Vec<Run>,
     pub(crate) trouble: Option<Trouble>,
 }
 
 /// Why a contestant has no figures.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Trouble {
     /// It could not be built.
@@ -50,6 +55,34 @@ impl Row {
     pub(crate) fn spread(&self, of: impl Fn(&Run) -> f64) -> Option<Spread> {
         Spread::of(self.runs.iter().map(of))
     }
+
+    pub(crate) fn measured(&self) -> Measured {
+        Measured {
+            name: self.contestant.name(),
+            task: self.task,
+            runs: self.runs.clone(),
+            trouble: self.trouble.clone(),
+        }
+    }
+}
+
+/// A row in a document that is read again for the page.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    pub(crate) name: String,
+    pub(crate) task: Task,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) trouble: Option<Trouble>,
+}
+
+impl Measured {
+    /// The median of something; `None` where the contestant has no figures.
+    pub(crate) fn median(&self, of: impl Fn(&Run) -> f64) -> Option<f64> {
+        if self.trouble.is_some() {
+            return None;
+        }
+        Some(Spread::of(self.runs.iter().map(of))?.median)
+    }
 }
 
 /// What everybody did.
@@ -60,20 +93,29 @@ pub(crate) struct Work {
     /// The numbers for each cadence divided by this.
     pub(crate) part: u64,
     pub(crate) size: usize,
-    pub(crate) partitions: i32,
+    pub(crate) partitions: u32,
+    pub(crate) nodes: usize,
     pub(crate) rounds: usize,
     pub(crate) processors: usize,
 }
 
 impl Work {
-    /// How many records this contestant copies: the same for all of its cadence.
-    pub(crate) fn records_of(&self, contestant: &Contestant) -> u64 {
-        self.records.unwrap_or(contestant.cadence.records() / self.part)
+    /// What this contestant does: as many records as all others of its cadence.
+    pub(crate) fn task(&self, contestant: &Contestant) -> Task {
+        let records = self.records.unwrap_or(contestant.cadence.records() / self.part);
+        let shape = Shape { size: self.size, partitions: self.partitions, ..Shape::STANDARD };
+        Task { shape, records, processes: 1 }
+    }
+
+    /// Whether the targets are about this.
+    pub(crate) fn is_standard(&self) -> bool {
+        let Shape { size, partitions, .. } = Shape::STANDARD;
+        (self.size, self.partitions, self.nodes) == (size, partitions, 1)
     }
 }
 
 /// The table, as it is printed.
-pub(crate) fn table(rows: &[Row]) -> String {
+pub(crate) fn table(rows: &[&Row]) -> String {
     let width = rows.iter().map(|row| row.contestant.name().len()).max().unwrap_or(0).max("contestant".len());
     let mut text = String::new();
     let _ = writeln!(
@@ -99,25 +141,24 @@ pub(crate) fn table(rows: &[Row]) -> String {
             grouped(speed.median),
             format!("[{} - {}]", grouped(speed.min), grouped(speed.max)),
             median(&|run| run.first_record_s),
-            median(&|run| run.client_cpu_s / millions(run)),
-            median(&|run| run.client_peak_bytes as f64 / f64::from(1 << 20)),
-            median(&|run| run.broker_cpu_s / millions(run)),
+            median(&Run::client_cpu_a_million),
+            median(&Run::peak_mib),
+            median(&Run::broker_cpu_a_million),
         );
     }
     text
 }
 
-fn millions(run: &Run) -> f64 {
-    run.records as f64 / 1e6
-}
-
 /// The whole result for programs.
-pub(crate) fn json(rows: &[Row], ratios: &[Ratio], work: Work) -> serde_json::Value {
+pub(crate) fn json(rows: &[Row], ratios: &[Ratio], limits: &[Limit], work: Work) -> serde_json::Value {
+    let versions = versions::of(rows.iter().map(|row| &row.contestant));
     let rows: Vec<_> = rows
         .iter()
         .map(|row| {
-            let settings: serde_json::Map<_, _> =
-                programs::settings(&row.contestant).into_iter().map(|(name, value)| (name, value.into())).collect();
+            let settings: serde_json::Map<_, _> = programs::settings(&row.contestant, row.task.shape.compression)
+                .into_iter()
+                .map(|(name, value)| (name, value.into()))
+                .collect();
             serde_json::json!({
                 "name": row.contestant.name(),
                 "contestant": row.contestant,
@@ -132,7 +173,32 @@ pub(crate) fn json(rows: &[Row], ratios: &[Ratio], work: Work) -> serde_json::Va
             })
         })
         .collect();
-    serde_json::json!({ "work": work, "contestants": rows, "ratios": ratios })
+    serde_json::json!({
+        "machine": Machine::here(),
+        "versions": versions,
+        "arguments": arguments(std::env::args().skip(1)),
+        "work": work,
+        "contestants": rows,
+        "ratios": ratios,
+        "limits": limits,
+    })
+}
+
+/// What the bench was started with, without the file that the document goes to.
+pub(crate) fn arguments(given: impl Iterator<Item = String>) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut is_file = false;
+    for argument in given {
+        if std::mem::take(&mut is_file) || argument.starts_with("--json=") {
+            continue;
+        }
+        if argument == "--json" {
+            is_file = true;
+        } else {
+            kept.push(argument);
+        }
+    }
+    kept
 }
 
 /// A whole number with commas.
@@ -162,6 +228,12 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn arguments_are_kept_without_the_file() {
+        let given = ["--cadence", "10k", "--json", "a.json", "--quick", "--json=b.json"].map(str::to_owned);
+        assert_eq!(arguments(given.into_iter()), ["--cadence", "10k", "--quick"]);
+    }
+
+    #[test]
     fn numbers_have_commas() {
         assert_eq!(grouped(12.4), "12");
         assert_eq!(grouped(123_456.0), "123,456");
@@ -180,10 +252,12 @@ pub(crate) mod tests {
                 client_peak_bytes: 1 << 20,
                 broker_cpu_s: 1.0,
                 retried: 0,
+                commits: None,
             };
-            Row { contestant, runs: vec![run], trouble: None }
+            let task = Task { shape: Shape::STANDARD, records: 1_000_000, processes: 1 };
+            Row { contestant, task, runs: vec![run], trouble: None }
         };
-        contestant::all(&Cadence::DEFAULTS, &[]).into_iter().map(row).collect()
+        contestant::all(&Cadence::DEFAULTS, &[], &[]).into_iter().map(row).collect()
     }
 
     #[test]
@@ -192,7 +266,7 @@ pub(crate) mod tests {
         rows.truncate(2);
         rows[1].runs.clear();
         rows[1].trouble = Some(Trouble::NotRun("`go` is not installed\nmore".to_owned()));
-        let text = table(&rows);
+        let text = table(&rows.iter().collect::<Vec<_>>());
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[1].contains("123,456"), "{text}");
         assert!(lines[2].ends_with("NOT RUN `go` is not installed"), "{text}");
@@ -200,12 +274,13 @@ pub(crate) mod tests {
 
     #[test]
     fn the_number_of_records_goes_by_the_cadence() {
-        let mut work = Work { records: None, part: 5, size: 200, partitions: 4, rounds: 1, processors: 2 };
-        let contestants = contestant::all(&[Cadence::Records(100), Cadence::Ms(100)], &[]);
+        let mut work = Work { records: None, part: 5, size: 200, partitions: 4, nodes: 1, rounds: 1, processors: 2 };
+        let contestants = contestant::all(&[Cadence::Records(100), Cadence::Ms(100)], &[], &[]);
         let last = contestants.len() - 1;
-        assert_eq!(work.records_of(&contestants[0]), 20_000);
-        assert_eq!(work.records_of(&contestants[last]), 200_000);
+        assert_eq!(work.task(&contestants[0]).records, 20_000);
+        assert_eq!(work.task(&contestants[last]).records, 200_000);
         work.records = Some(7);
-        assert_eq!(work.records_of(&contestants[0]), 7);
+        assert_eq!(work.task(&contestants[0]).records, 7);
+        assert!(work.is_standard() && !Work { nodes: 3, ..work }.is_standard());
     }
 }

@@ -8,13 +8,13 @@ use ksem::Guarantee;
 pub(crate) fn configuration(
     bootstrap: &str,
     group: &str,
-    input: &str,
+    inputs: &[String],
     guarantee: Guarantee,
     fields: &[(String, String)],
 ) -> String {
     let mut all = vec![
         ("group".to_owned(), quoted(group)),
-        ("inputs".to_owned(), format!("[{}]", quoted(input))),
+        ("inputs".to_owned(), format!("[{}]", inputs.iter().map(|input| quoted(input)).collect::<Vec<_>>().join(", "))),
         ("guarantee".to_owned(), quoted(guarantee.name())),
         ("kafka.bootstrap.servers".to_owned(), quoted(bootstrap)),
         // Given, so that nothing is left in the user's state folder.

@@ -1,10 +1,14 @@
-//! What ksem has to reach, as ratios within one run.
+//! What ksem has to reach, as ratios within one run. What it may use is in [`crate::limits`].
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde::Serialize;
 
+use crate::cadence::Cadence;
 use crate::child::Run;
+use crate::contestant::{self, Contestant};
+use crate::limits;
 use crate::report::{Row, Spread};
 
 /// One contestant's speed over another's.
@@ -44,7 +48,24 @@ const TARGETS: &[Target] = &[
     target("ksem-amo-10k", 1.0, "ksem-alo-10k"),
     target("ksem-eos-100ms-calls100", 0.9, "ksem-eos-10k"),
     target("ksem-eos-1k-lane1", 1.5, "ksem-eos-1k-lane1-serial"),
+    target("ksem-eos-100ms-defaults", 0.9, "ksem-eos-100ms-tuned"),
+    target("ksem-eos-10k-defaults", 0.9, "ksem-eos-10k-tuned"),
 ];
+
+/// The targets whose first contestant commits at one of these cadences: then both of them run, whenever the other
+/// one commits, and each target belongs to one cadence.
+fn targets(cadences: &[Cadence]) -> impl Iterator<Item = &'static Target> {
+    TARGETS.iter().filter(|target| contestant::cadence(target.over).is_some_and(|of| cadences.contains(&of)))
+}
+
+/// Whom the targets and the limits at these cadences name, in the order of a bench without options.
+pub(crate) fn contestants(cadences: &[Cadence], set: &[(String, String)]) -> Vec<Contestant> {
+    let named = targets(cadences).flat_map(|target| [target.over, target.under]);
+    let named: BTreeSet<&str> = named.chain(limits::contestants(cadences)).collect();
+    let mut contestants = contestant::all(&Cadence::DEFAULTS, set, &[]);
+    contestants.retain(|contestant| named.contains(contestant.name().as_str()));
+    contestants
+}
 
 /// What became of a target.
 #[derive(Debug, Serialize)]
@@ -59,8 +80,8 @@ pub(crate) struct Ratio {
     pub(crate) pass: bool,
 }
 
-/// Judges every target. One whose contestants did not run is not met.
-pub(crate) fn ratios(rows: &[Row]) -> Vec<Ratio> {
+/// Judges every target of these cadences. One whose contestants did not run is not met.
+pub(crate) fn ratios(rows: &[Row], cadences: &[Cadence]) -> Vec<Ratio> {
     let find = |name: &str| rows.iter().find(|row| row.trouble.is_none() && row.contestant.name() == name);
     let ratio = |target: &Target| {
         let Target { over, under, at_least } = *target;
@@ -82,7 +103,7 @@ pub(crate) fn ratios(rows: &[Row]) -> Vec<Ratio> {
             pass: value.is_some_and(|value| value >= at_least),
         }
     };
-    TARGETS.iter().map(ratio).collect()
+    targets(cadences).map(ratio).collect()
 }
 
 /// The ratios, as they are printed.
@@ -108,7 +129,8 @@ mod tests {
 
     #[test]
     fn targets_name_contestants_that_exist() {
-        let judged = ratios(&rows(|_| 100.0));
+        let judged = ratios(&rows(|_| 100.0), &Cadence::DEFAULTS);
+        assert_eq!(judged.len(), TARGETS.len());
         let missing: Vec<&Ratio> = judged.iter().filter(|ratio| ratio.value.is_none()).collect();
         assert!(missing.is_empty(), "{missing:?}");
     }
@@ -119,7 +141,7 @@ mod tests {
             "ksem-eos-10k" => 80.0,
             _ => 100.0,
         };
-        let judged = ratios(&rows(speed));
+        let judged = ratios(&rows(speed), &Cadence::DEFAULTS);
         let verdict = |over: &str, under: &str| {
             let of = |ratio: &&Ratio| ratio.over == over && ratio.under == under;
             judged.iter().find(of).map(|ratio| ratio.pass)
@@ -129,8 +151,21 @@ mod tests {
         assert!(
             verdicts(&judged).contains("FAIL     0.80 [0.80 - 0.80], at least 1.1: ksem-eos-10k / franz-go-eos-10k")
         );
-        let nobody = ratios(&[]);
+        let nobody = ratios(&[], &Cadence::DEFAULTS);
         assert!(nobody.iter().all(|ratio| !ratio.pass), "what did not run is not met");
         assert!(verdicts(&nobody).lines().all(|line| line.starts_with("NOT RUN")));
+    }
+    #[test]
+    fn who_is_named_runs_and_nobody_else() {
+        let names =
+            |cadences: &[Cadence]| -> Vec<String> { contestants(cadences, &[]).iter().map(Contestant::name).collect() };
+        let thousand = names(&[Cadence::Records(1_000)]);
+        assert!(thousand.contains(&"ksem-eos-1k-lane1-serial".to_owned()));
+        assert!(thousand.iter().all(|name| name.contains("-1k")), "{thousand:?}");
+        assert!(!thousand.contains(&"platformatic-eos-1k".to_owned()), "no target names it");
+        let ten = names(&[Cadence::Records(10_000)]);
+        assert!(ten.contains(&"streams-alo-100ms".to_owned()), "a target of 10,000 names it");
+        assert!(ten.contains(&"ksem-amo-10k".to_owned()) && !ten.contains(&"ksem-eos-1k".to_owned()));
+        assert!(ratios(&[], &[Cadence::Records(1_000)]).len() < TARGETS.len());
     }
 }

@@ -28,7 +28,23 @@ pub fn produce_ids(
 ) -> Result<u64> {
     ensure!(size >= DIGITS, "a value needs at least {DIGITS} bytes for its id");
     ensure!(partitions > 0, "there is no partition to write to");
-    let ids = ids.into_iter();
+    let records = ids.into_iter().map(move |id| (id, (id % u64::from(partitions)) as i32));
+    produce(bootstrap, topic, records, |id| value(id, size))
+}
+
+/// Writes one record for each id, to the partition beside it. The key is the id, and `value` makes the value of it.
+/// Returns how many were written.
+///
+/// # Errors
+///
+/// When a record could not be written. Those before it may have been.
+pub fn produce(
+    bootstrap: &str,
+    topic: &str,
+    records: impl IntoIterator<Item = (u64, i32), IntoIter: Send>,
+    value: impl Fn(u64) -> Vec<u8> + Sync,
+) -> Result<u64> {
+    let records = records.into_iter();
     client::wait(async {
         let kafka = client::connect(bootstrap).await?;
         let producer = kafka
@@ -41,9 +57,8 @@ pub fn produce_ids(
             .await?;
         let mut waiting = Vec::with_capacity(IN_FLIGHT);
         let mut written = 0;
-        for id in ids {
-            let partition = (id % u64::from(partitions)) as i32;
-            let record = Record::new(topic, value(id, size)).key(id.to_string()).partition(partition);
+        for (id, partition) in records {
+            let record = Record::new(topic, value(id)).key(id.to_string()).partition(partition);
             waiting.push(producer.enqueue(record).await?);
             written += 1;
             if waiting.len() == IN_FLIGHT {

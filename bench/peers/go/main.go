@@ -49,6 +49,8 @@ func run() error {
 	return pace.report(closed)
 }
 
+var codecs = map[string]kgo.CompressionCodec{"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()}
+
 func options(job job) ([]kgo.Opt, error) {
 	options := []kgo.Opt{
 		kgo.SeedBrokers(job.Bootstrap),
@@ -59,6 +61,14 @@ func options(job job) ([]kgo.Opt, error) {
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 	}
 	for name, value := range job.Settings {
+		if name == "ProducerBatchCompression" {
+			codec, known := codecs[value]
+			if !known {
+				return nil, fmt.Errorf("unknown compression %s", value)
+			}
+			options = append(options, kgo.ProducerBatchCompression(codec))
+			continue
+		}
 		duration, err := time.ParseDuration(value)
 		if err != nil {
 			return nil, err

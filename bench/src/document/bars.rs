@@ -67,7 +67,7 @@ fn bar(canvas: &plot::Canvas<'_>, (short, speed): (Short, Spread), y: i32, x: im
 }
 
 /// A round distance of which four to eight fit.
-fn step(most: f64) -> f64 {
+pub(super) fn step(most: f64) -> f64 {
     let power = 10_f64.powf(most.log10().floor());
     [0.1, 0.2, 0.5, 1.0, 2.0].into_iter().map(|part| part * power).find(|step| most / step <= 8.0).unwrap_or(power)
 }

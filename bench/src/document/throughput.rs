@@ -1,9 +1,12 @@
 //! The document of a throughput run, as far as the page needs it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::machine::Machine;
 
 /// What `ksem-bench --json` wrote.
 #[derive(Debug, Deserialize)]
@@ -12,6 +15,13 @@ pub(super) struct Throughput {
     pub(super) contestants: Vec<Contestant>,
     #[serde(default)]
     pub(super) ratios: Vec<Ratio>,
+    #[serde(default)]
+    pub(super) limits: Vec<Limit>,
+    #[serde(default)]
+    pub(super) machine: Option<Machine>,
+    /// What the bench was started with.
+    #[serde(default)]
+    pub(super) arguments: Option<Vec<String>>,
     /// Peers by name, with their versions.
     #[serde(default)]
     pub(super) versions: BTreeMap<String, String>,
@@ -24,6 +34,31 @@ pub(super) struct Work {
     pub(super) size: usize,
     pub(super) partitions: i32,
     pub(super) rounds: usize,
+    #[serde(default = "one")]
+    pub(super) nodes: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl Work {
+    fn shape(&self) -> (usize, i32, usize) {
+        (self.size, self.partitions, self.nodes)
+    }
+
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.shape() == other.shape()
+    }
+
+    /// What is not as in a bench without options.
+    pub(super) fn unusual(&self) -> Vec<String> {
+        let (size, partitions, nodes) = self.shape();
+        let size = (size != 200).then(|| format!("{size} bytes"));
+        let partitions = (partitions != 4).then(|| format!("{partitions} partitions"));
+        let nodes = (nodes != 1).then(|| format!("{nodes} nodes"));
+        [size, partitions, nodes].into_iter().flatten().collect()
+    }
 }
 
 /// One row.
@@ -67,12 +102,30 @@ pub(super) struct Ratio {
     pub(super) pass: bool,
 }
 
+/// What a contestant used, judged.
+#[derive(Debug, Deserialize)]
+pub(super) struct Limit {
+    pub(super) of: String,
+    pub(super) what: String,
+    pub(super) at_most: Option<f64>,
+    pub(super) value: Option<f64>,
+    #[serde(default)]
+    pub(super) runs: Option<(f64, f64)>,
+    pub(super) pass: bool,
+}
+
 /// A guarantee, as it is written in a contestant's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Short {
     Amo,
     Alo,
     Eos,
+}
+
+impl fmt::Display for Short {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(Self::ALL[*self as usize].1)
+    }
 }
 
 impl Short {
@@ -105,18 +158,37 @@ impl Cadence {
 }
 
 impl Contestant {
-    /// System, guarantee and cadence: the name is `system-guarantee-cadence-variant`.
+    /// How many records it copied; `all` is what everybody did, where that is one number.
+    pub(super) fn records(&self, all: Option<u64>) -> Option<u64> {
+        self.runs.first().and_then(|run| run.records).or(all)
+    }
+
     pub(super) fn parts(&self) -> Option<(String, Short, String)> {
-        let parts: Vec<&str> = self.name.split('-').collect();
-        let at = parts.iter().position(|part| ["amo", "alo", "eos"].contains(part))?;
-        let short = [Short::Amo, Short::Alo, Short::Eos][["amo", "alo", "eos"].iter().position(|s| *s == parts[at])?];
-        let cadence = (*parts.get(at + 1)?).to_owned();
-        let system = [&[parts[..at].join("-").as_str()], &parts[at + 2..]].concat().join(" ");
-        Some((system, short, cadence))
+        parts(&self.name)
     }
 }
 
+/// System, guarantee and cadence: a contestant's name is `system-guarantee-cadence-variant`.
+pub(super) fn parts(name: &str) -> Option<(String, Short, String)> {
+    let parts: Vec<&str> = name.split('-').collect();
+    let at = parts.iter().position(|part| ["amo", "alo", "eos"].contains(part))?;
+    let short = [Short::Amo, Short::Alo, Short::Eos][["amo", "alo", "eos"].iter().position(|s| *s == parts[at])?];
+    let cadence = (*parts.get(at + 1)?).to_owned();
+    let system = [&[parts[..at].join("-").as_str()], &parts[at + 2..]].concat().join(" ");
+    Some((system, short, cadence))
+}
+
 impl Throughput {
+    /// The arguments that measure the same again.
+    pub(super) fn arguments(&self) -> String {
+        if let Some(arguments) = &self.arguments {
+            return arguments.join(" ");
+        }
+        let cadences: Vec<String> = self.cadences().into_iter().map(|cadence| cadence.name).collect();
+        let records = self.work.records.map_or_else(String::new, |records| format!(" --records {records}"));
+        format!("--cadence {}{records} --size {} --rounds {}", cadences.join(","), self.work.size, self.work.rounds)
+    }
+
     /// The contestants by cadence, in the order of the document; ksem first and then the fastest.
     pub(super) fn cadences(&self) -> Vec<Cadence> {
         let mut cadences: Vec<Cadence> = Vec::new();
@@ -175,6 +247,32 @@ pub(super) mod tests {
                 { "over": "ksem-eos-10k", "under": "ksem-alo-10k",
                   "at_least": 0.65, "value": 0.83, "rounds": [0.64, 0.83], "pass": true },
             ],
+            "limits": [
+                { "of": "ksem-eos-10k", "what": "client-cpu", "at_most": 1.5, "value": 1.4, "runs": [1.3, 1.6], "pass": true },
+            ],
+        });
+        serde_json::from_value(document).expect("a document")
+    }
+
+    /// A run of another cadence.
+    pub(crate) fn another() -> Throughput {
+        let speed = |median: f64| serde_json::json!({ "median": median, "min": median, "max": median });
+        let document = serde_json::json!({
+            "work": { "records": null, "size": 200, "partitions": 4, "rounds": 3, "processors": 2, "nodes": 1 },
+            "machine": Machine::here(),
+            "arguments": ["--cadence", "1k", "--targets"],
+            "versions": { "franz-go": "1.2.3" },
+            "contestants": [
+                { "name": "ksem-eos-1k", "records_per_s": speed(200_000.0) },
+                { "name": "java-eos-1k", "records_per_s": speed(100_000.0) },
+                { "name": "ksem-alo-10k", "records_per_s": speed(500_000.0) },
+            ],
+            "ratios": [
+                { "over": "ksem-eos-1k", "under": "java-eos-1k",
+                  "at_least": 3.0, "value": 2.0, "rounds": [1.9, 2.1], "pass": false },
+                { "over": "ksem-eos-10k", "under": "ksem-alo-10k", "at_least": 0.65, "value": null, "pass": false },
+                { "over": "ksem-eos-100", "under": "java-eos-100", "at_least": 2.0, "value": null, "pass": false },
+            ],
         });
         serde_json::from_value(document).expect("a document")
     }
@@ -189,6 +287,15 @@ pub(super) mod tests {
         assert_eq!(names(1), ["ksem"], "who did not run has no bar");
         let bars: Vec<Short> = cadences[0].systems[0].bars.iter().map(|(short, _)| *short).collect();
         assert_eq!(bars, [Short::Alo, Short::Eos]);
+    }
+
+    #[test]
+    fn what_is_unusual_is_said() {
+        let mut work = document().work;
+        assert_eq!(work.unusual(), Vec::<String>::new());
+        (work.partitions, work.nodes) = (64, 3);
+        assert_eq!(work.unusual(), ["64 partitions", "3 nodes"]);
+        assert!(!work.is_like(&document().work));
     }
 
     #[test]

@@ -33,15 +33,28 @@ pub(super) struct Field {
     admin: ksem::Admin,
     cluster: Cluster,
     set: Vec<(String, String)>,
+    /// How topics are made.
+    topics: Vec<(&'static str, &'static str)>,
 }
 
+/// Looks at the pipeline's process, every second.
+pub(super) type Sample<'a> = &'a mut dyn FnMut(u32) -> Result<()>;
+/// How often it does.
+const SECOND: Duration = Duration::from_secs(1);
+
 impl Field {
-    pub(super) fn prepare(set: Vec<(String, String)>) -> Result<Self> {
+    pub(super) fn prepare(
+        set: Vec<(String, String)>,
+        node: &[(&'static str, &'static str)],
+        topics: &[(&'static str, &'static str)],
+    ) -> Result<Self> {
         eprintln!("starting a Kafka node");
-        let cluster = Cluster::start(&ClusterConfig::one().property("log.segment.delete.delay.ms", "0"))?;
+        let config = ClusterConfig::one().property("log.segment.delete.delay.ms", "0");
+        let config = node.iter().fold(config, |config, (name, value)| config.property(*name, *value));
+        let cluster = Cluster::start(&config)?;
         let properties: KafkaProperties = [("bootstrap.servers", cluster.bootstrap())].into_iter().collect();
         let admin = ksem::Admin::connect_with(&properties)?;
-        Ok(Self { admin, cluster, set })
+        Ok(Self { admin, cluster, set, topics: topics.to_vec() })
     }
 
     pub(super) fn warm_up(&self, rate: u64) -> Result<()> {
@@ -51,9 +64,15 @@ impl Field {
 
     /// One run with a group and topics of its own.
     pub(super) fn run(&self, case: Case, seconds: u64, label: &str) -> Result<Run> {
+        self.run_sampled(case, seconds, label, None)
+    }
+
+    /// The same, with a look at the pipeline's process every second.
+    pub(super) fn run_sampled(&self, case: Case, seconds: u64, label: &str, sample: Option<Sample<'_>>) -> Result<Run> {
         let name = case.guarantee.map_or("no pipeline", Guarantee::name);
         let rate = grouped(case.rate as f64);
-        let run = self.run_fresh(case, seconds).with_context(|| format!("{name} at {rate} records/s ({label})"))?;
+        let run =
+            self.run_fresh(case, seconds, sample).with_context(|| format!("{name} at {rate} records/s ({label})"))?;
         let wrong = if run.is_correct() { "" } else { ", NOT CORRECT" };
         eprintln!(
             "{label}: {name} at {rate}/s: p50 {:.2} ms, p99 {:.2} ms, max {:.1} ms, {:.2} cores{wrong}",
@@ -65,7 +84,7 @@ impl Field {
         Ok(run)
     }
 
-    fn run_fresh(&self, case: Case, seconds: u64) -> Result<Run> {
+    fn run_fresh(&self, case: Case, seconds: u64, sample: Option<Sample<'_>>) -> Result<Run> {
         static RUNS: AtomicU32 = AtomicU32::new(0);
         let number = RUNS.fetch_add(1, Ordering::Relaxed);
         let name = |what: &str| format!("latency-{what}-{number}");
@@ -76,13 +95,13 @@ impl Field {
             configuration(
                 bootstrap,
                 &name("group"),
-                &topics[0],
+                &topics[..1],
                 guarantee,
                 &pipeline::all_settings(guarantee, &self.set),
             )
         });
         for topic in &topics {
-            self.cluster.create_topic(topic, PARTITIONS, &[])?;
+            self.cluster.create_topic(topic, PARTITIONS, &self.topics)?;
         }
         let job = Job {
             role: Role::Load,
@@ -96,14 +115,15 @@ impl Field {
             config: config.unwrap_or_default(),
         };
         thread::sleep(REST);
-        let run = self.measure(&job, case.guarantee.is_some(), Duration::from_secs(seconds + WARM_UP_S))?;
+        let length = Duration::from_secs(seconds + WARM_UP_S);
+        let run = self.measure(&job, case.guarantee.is_some(), length, sample)?;
         for topic in &topics {
             self.admin.delete_topic(topic)?;
         }
         Ok(run)
     }
 
-    fn measure(&self, job: &Job, piped: bool, length: Duration) -> Result<Run> {
+    fn measure(&self, job: &Job, piped: bool, length: Duration, sample: Option<Sample<'_>>) -> Result<Run> {
         let mut reader = Process::start(Role::Reader, job)?;
         let mut pipeline = if piped { Some(Process::start(Role::Pipeline, job)?) } else { None };
         let mut load = Process::start(Role::Load, job)?;
@@ -121,7 +141,14 @@ impl Field {
         let before = used(&pipeline, &load, &reader)?;
         let started = Instant::now();
         load.go();
-        thread::sleep(length);
+        if let Some((sample, pipeline)) = sample.zip(pipeline.as_ref()) {
+            while started.elapsed() < length {
+                sample(pipeline.id())?;
+                thread::sleep(SECOND.min(length.saturating_sub(started.elapsed())));
+            }
+        } else {
+            thread::sleep(length);
+        }
         // While the load is on and not after it: then everybody is idle.
         let cores = used(&pipeline, &load, &reader)?.since(before, started.elapsed());
         let sent: Sent = load.says(PATIENCE)?;

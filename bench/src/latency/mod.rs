@@ -8,6 +8,7 @@ pub(crate) mod part;
 mod pipeline;
 mod reader;
 pub(crate) mod result;
+pub(crate) mod steady;
 mod table;
 
 use std::fs;
@@ -89,7 +90,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let (seconds, runs) = if options.quick { QUICK } else { (options.seconds, options.runs) };
     let mut rows: Vec<(Case, Row)> = cases(options).into_iter().map(|case| (case, row(case, &options.set))).collect();
     let machine = Machine::here();
-    let field = Field::prepare(options.set.clone())?;
+    let field = Field::prepare(options.set.clone(), &[], &[])?;
     field.warm_up(rows.iter().map(|(case, _)| case.rate).max().unwrap_or(1))?;
     for round in 0..runs {
         for (case, row) in &mut rows {

@@ -102,6 +102,10 @@ impl Process {
         }
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(super) fn cpu_seconds(&self) -> Result<f64> {
         process::cpu_seconds(self.child.id())
     }

@@ -63,7 +63,8 @@ mod tests {
         let more = [("batch.linger_ms", "1"), ("kafka.fetch.wait.max.ms", "7"), ("batch.linger_ms", "0")];
         let more = more.map(|(field, value)| (field.to_owned(), value.to_owned()));
         for guarantee in Guarantee::ALL {
-            let text = configuration("127.0.0.1:9092", "g", "in", guarantee, &all_settings(guarantee, &more));
+            let text =
+                configuration("127.0.0.1:9092", "g", &["in".to_owned()], guarantee, &all_settings(guarantee, &more));
             let config = Config::from_toml_str(&text, "test").expect("a configuration");
             assert_eq!((config.guarantee, config.batch.linger_ms), (guarantee, 0));
             assert_eq!(config.kafka.get("fetch.wait.max.ms"), Some("7"));

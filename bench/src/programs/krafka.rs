@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use krafka::consumer::{
     AutoOffsetReset, Consumer, ConsumerRecord, GroupProtocol, IsolationLevel, OffsetAndMetadata, TopicPartition,
 };
@@ -12,6 +12,7 @@ use krafka::{Kafka, Record};
 use ksem::Guarantee;
 
 use super::{Clock, Done, Job, Pace};
+use crate::shape::Compression;
 
 const POLL: Duration = Duration::from_millis(10);
 const RETRY_BACKOFF: Duration = Duration::from_millis(5);
@@ -22,6 +23,7 @@ const PARTITION_FETCH: i32 = 4 << 20;
 const MOST: u64 = 10_000;
 
 pub(super) fn run(job: &Job) -> Result<Done> {
+    ensure!(job.compression == Compression::None, "compression is not compared");
     let clock = Clock::new();
     let runtime = tokio::runtime::Runtime::new().context("a runtime")?;
     let retried = runtime.block_on(copy(job, &clock))?;

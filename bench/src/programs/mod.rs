@@ -1,7 +1,7 @@
 //! The contestants' programs. Each runs in a process of its own.
 
 mod krafka;
-mod ksem;
+pub(crate) mod ksem;
 mod pace;
 mod rdkafka_plain;
 
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::child;
 use crate::contestant::{Contestant, System};
 use crate::peers::Peer;
+use crate::shape::Compression;
 use pace::Pace;
 
 /// What a contestant is told, as JSON in its last argument.
@@ -23,10 +24,14 @@ use pace::Pace;
 pub(crate) struct Job {
     pub(crate) contestant: Contestant,
     pub(crate) bootstrap: String,
+    /// The input, or the first of several. Only ksem is asked to read several.
     pub(crate) input: String,
+    pub(crate) inputs: Vec<String>,
     pub(crate) output: String,
     pub(crate) group: String,
     pub(crate) records: u64,
+    /// Of what is written. What is read says it itself.
+    pub(crate) compression: Compression,
     /// As [`settings`] says. ksem and the loops in this crate have theirs themselves.
     pub(crate) settings: BTreeMap<String, String>,
 }
@@ -41,6 +46,9 @@ pub(crate) struct Done {
     pub(crate) elapsed_s: f64,
     /// Batches that were tried again or aborted; 0 unless something went wrong on the way.
     pub(crate) retried: u64,
+    /// Transactions, or commits of offsets, where the contestant counts them.
+    #[serde(default)]
+    pub(crate) commits: Option<u64>,
 }
 
 /// The command line of a contestant, which takes the job as its last argument.
@@ -57,7 +65,7 @@ pub(crate) fn command(contestant: &Contestant) -> Result<Command> {
 /// Runs a contestant of this program to its end.
 pub(crate) fn run(job: &Job) -> Result<Done> {
     match &job.contestant.system {
-        System::Ksem { set, .. } => ksem::run(job, set),
+        System::Ksem { .. } => ksem::run(job),
         System::RdkafkaPlain { tuned } => rdkafka_plain::run(job, *tuned),
         System::Krafka => krafka::run(job),
         System::Peer { peer } => bail!("{peer} is a program of its own"),
@@ -66,14 +74,24 @@ pub(crate) fn run(job: &Job) -> Result<Done> {
 
 /// The settings of a contestant beside the group, the addresses and the topics: for the report, and for programs in
 /// other languages.
-pub(crate) fn settings(contestant: &Contestant) -> BTreeMap<String, String> {
+pub(crate) fn settings(contestant: &Contestant, compression: Compression) -> BTreeMap<String, String> {
+    let guarantee = contestant.guarantee;
     let settings = match &contestant.system {
-        System::Ksem { set, .. } => ksem::settings(contestant, set),
-        System::RdkafkaPlain { tuned } => rdkafka_plain::settings(contestant.guarantee, *tuned),
-        System::Krafka => krafka::settings(contestant.guarantee),
-        System::Peer { peer } => Peer::find(peer).map_or_else(Vec::new, |peer| peer.settings(contestant.guarantee)),
+        System::Ksem { .. } => ksem::settings(contestant, compression),
+        System::RdkafkaPlain { tuned } => rdkafka_plain::settings(guarantee, *tuned, compression),
+        System::Krafka => krafka::settings(guarantee),
+        System::Peer { peer } => Peer::find(peer).map_or_else(Vec::new, |peer| peer.settings(guarantee, compression)),
     };
     settings.into_iter().collect()
+}
+
+/// Whether its program can be told to compress.
+pub(crate) fn compresses(contestant: &Contestant) -> bool {
+    match &contestant.system {
+        System::Ksem { .. } | System::RdkafkaPlain { .. } => true,
+        System::Krafka => false,
+        System::Peer { peer } => Peer::find(peer).is_some_and(|peer| peer.compression.is_some()),
+    }
 }
 
 /// The first record seen and the last step taken, by whichever thread.
@@ -118,6 +136,7 @@ impl Clock {
             first_unix_us: (self.origin_unix + Duration::from_nanos(first)).as_micros() as u64,
             elapsed_s: Duration::from_nanos(last - first).as_secs_f64(),
             retried,
+            commits: None,
         })
     }
 }

@@ -19,6 +19,7 @@ use rdkafka::util::Timeout;
 use rdkafka::{ClientConfig, ClientContext, Message};
 
 use super::{Clock, Done, Job, Pace};
+use crate::shape::Compression;
 
 /// What the guarantees need of a consumer. `isolation.level` is `read_committed` by default.
 const CONSUMER: &[(&str, &str)] = &[("auto.offset.reset", "earliest"), ("enable.auto.commit", "false")];
@@ -53,6 +54,7 @@ pub(super) fn run(job: &Job, tuned: bool) -> Result<Done> {
         .create()
         .context("making the consumer")?;
     let mut config = client(&job.bootstrap, &producer_settings(tuned));
+    config.set("compression.type", job.compression.name());
     if guarantee == Guarantee::ExactlyOnce {
         config.set("transactional.id", &job.group);
     }
@@ -163,13 +165,15 @@ fn client(bootstrap: &str, settings: &[(&str, &str)]) -> ClientConfig {
     config
 }
 
-pub(super) fn settings(guarantee: Guarantee, tuned: bool) -> Vec<(String, String)> {
+pub(super) fn settings(guarantee: Guarantee, tuned: bool, compression: Compression) -> Vec<(String, String)> {
     let consumer = consumer_settings(tuned).into_iter().map(|(name, value)| ("consumer", name, value));
     let producer = producer_settings(tuned).into_iter().map(|(name, value)| ("producer", name, value));
     let transactional = (guarantee == Guarantee::ExactlyOnce).then_some(("producer", "transactional.id", "(set)"));
+    let compressed = (compression != Compression::None).then_some(("producer", "compression.type", compression.name()));
     consumer
         .chain(producer)
         .chain(transactional)
+        .chain(compressed)
         .map(|(client, name, value)| (format!("{client}.{name}"), value.to_owned()))
         .collect()
 }
