@@ -183,7 +183,7 @@ pub(crate) mod tests {
             };
             Row { contestant, runs: vec![run], trouble: None }
         };
-        contestant::all(&Cadence::DEFAULTS, &[]).into_iter().map(row).collect()
+        contestant::all(&Cadence::DEFAULTS, &[], &[]).into_iter().map(row).collect()
     }
 
     #[test]
@@ -201,7 +201,7 @@ pub(crate) mod tests {
     #[test]
     fn the_number_of_records_goes_by_the_cadence() {
         let mut work = Work { records: None, part: 5, size: 200, partitions: 4, rounds: 1, processors: 2 };
-        let contestants = contestant::all(&[Cadence::Records(100), Cadence::Ms(100)], &[]);
+        let contestants = contestant::all(&[Cadence::Records(100), Cadence::Ms(100)], &[], &[]);
         let last = contestants.len() - 1;
         assert_eq!(work.records_of(&contestants[0]), 20_000);
         assert_eq!(work.records_of(&contestants[last]), 200_000);
