@@ -8,6 +8,7 @@ mod dimensions;
 mod document;
 mod field;
 mod growth;
+mod instructions;
 mod kit;
 mod latency;
 mod limits;
@@ -78,12 +79,17 @@ enum Command {
     Growth(growth::Options),
     /// Write docs/benchmarks.md and its plots
     Report(document::Options),
+    /// Instructions of the hot path for a record, against their budgets
+    Instructions(instructions::Options),
     /// Runs one contestant; the bench starts itself with this.
     #[command(name = child::SUBCOMMAND, hide = true)]
     Contestant { job: String },
     /// Runs one process of a latency run; the bench starts itself with this.
     #[command(name = latency::part::SUBCOMMAND, hide = true)]
     LatencyPart { job: String },
+    /// Runs the hot path; `instructions` starts this under valgrind.
+    #[command(name = instructions::program::SUBCOMMAND, hide = true)]
+    HotPath { bootstrap: String, guarantee: Guarantee },
 }
 
 #[derive(Args)]
@@ -147,6 +153,10 @@ fn main() -> ExitCode {
         Some(Command::Report(options)) => document::run(options).map(|()| true),
         Some(Command::Contestant { job }) => child::serve(job).map(|()| true),
         Some(Command::LatencyPart { job }) => latency::part::serve(job).map(|()| true),
+        Some(Command::Instructions(options)) => instructions::run(options),
+        Some(Command::HotPath { bootstrap, guarantee }) => {
+            instructions::program::serve(bootstrap, *guarantee).map(|()| true)
+        }
         None => bench(&cli.options),
     };
     match result {

@@ -1,5 +1,6 @@
 //! The project's own tasks. People and CI call the same ones.
 
+mod instructions;
 mod lint;
 mod needs;
 mod parts;
@@ -33,6 +34,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Instructions of the hot path for a record, against their budgets; arguments go to ksem-bench instructions
+    Instructions {
+        /// As `ksem-bench instructions --help` says
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -40,6 +47,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(),
         Task::Test { only } => test::run(only.as_deref()),
         Task::Bench { args } => bench(&args),
+        Task::Instructions { args } => instructions::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -39,6 +39,14 @@ pub(crate) const FOR_KAFKA: [Need; 2] = [
     },
 ];
 
+/// To count instructions.
+pub(crate) const FOR_INSTRUCTIONS: [Need; 1] = [Need {
+    program: "valgrind",
+    version: "--version",
+    why: "instructions of the hot path are counted with its tool callgrind",
+    debian: "valgrind",
+}];
+
 /// Makes sure that everything is there; installs it on Debian and Ubuntu where it may.
 pub(crate) fn provide(needs: &[Need]) -> Result<()> {
     let missing: Vec<&Need> = needs.iter().filter(|need| !is_there(need)).collect();

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::instructions;
 use crate::needs::{self, FOR_KAFKA, TO_BUILD};
 use crate::parts::{Parts, cargo, succeed};
 
@@ -23,6 +24,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     part("embedded broker", || suite(&["admin", "consumer_groups", "server", "transactions", "volume"]));
     part("command line on the embedded broker", || suite(&["topic_produce_consume", "bench_command"]));
     part("demo", demo);
+    part("instruction counts", instructions::check);
     part("testkit on real Kafka", || suite(&["isolation", "one_node", "three_nodes"]));
     part("real Kafka: errors", || suite(&["errors"]));
     part("real Kafka: the library", || suite(&["library"]));
