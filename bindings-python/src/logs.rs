@@ -11,6 +11,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use pyo3::prelude::*;
 use tracing::field::{Field, Visit};
+use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry;
@@ -33,6 +34,11 @@ fn queue() -> &'static (Sender<Entry>, Receiver<Entry>) {
 struct ToQueue;
 
 impl<S: Subscriber> Layer<S> for ToQueue {
+    // The level may change, so no answer is for ever.
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         number(*metadata.level()) >= LEVEL.load(Ordering::Relaxed)
     }

@@ -42,7 +42,8 @@ class Scene:
         return ksem.open(self.config(**fields))
 
     def fill(self, *values: Any) -> None:
-        assert self.broker.fill(self.input, values, [f"key-{value}" for value in values]) == len(values)
+        texts = [str(value) for value in values]
+        assert self.broker.fill(self.input, texts, [f"key-{text}" for text in texts]) == len(texts)
 
     def values(self, topic: str = "") -> list[Any]:
         return [record.value for record in self.broker.consume(topic or self.output)]

@@ -20,9 +20,32 @@ from typing import (
     overload,
 )
 
+from typing_extensions import disjoint_base
+
 from ._types import ErrorCode, Guarantee, Headers, OutputRecord, Payload, Position, Report, StoredRecord
 
+__all__ = [
+    "ArrowBatch",
+    "Attempt",
+    "Batch",
+    "Broker",
+    "Call",
+    "Calls",
+    "Output",
+    "Pipeline",
+    "Record",
+    "Records",
+    "close_all",
+    "config_reference",
+    "error_codes",
+    "next_logs",
+    "open",
+    "set_log_level",
+    "version",
+]
+
 _D = TypeVar("_D")
+_B = TypeVar("_B", bound="Broker")
 _Handler = Callable[["Batch", "Output"], None]
 _Until = Literal["stopped", "caught_up"]
 
@@ -49,6 +72,7 @@ def open(config: Union[str, os.PathLike[str], Mapping[str, Any]]) -> Pipeline:
 def close_all() -> None: ...
 def next_logs(timeout: float) -> List[Tuple[str, int, str]]: ...
 def set_log_level(level: int) -> None: ...
+
 @final
 class Pipeline:
     """An open pipeline: one member of the consumer group, with its lanes.
@@ -374,6 +398,7 @@ class ArrowBatch:
     def __arrow_c_array__(self, requested_schema: Optional[object] = None) -> Tuple[object, object]: ...
     def __arrow_c_stream__(self, requested_schema: Optional[object] = None) -> object: ...
 
+@disjoint_base
 class Broker:
     """An embedded Kafka broker. It is stopped when it is let go."""
 
@@ -430,5 +455,5 @@ class Broker:
     def stop(self) -> None:
         """Close the port and every connection, and wait until that is done."""
 
-    def __enter__(self) -> Broker: ...
+    def __enter__(self: _B) -> _B: ...
     def __exit__(self, *_exception: object) -> None: ...
