@@ -59,19 +59,26 @@ impl Contestant {
     }
 }
 
-/// ksem with other settings than its defaults.
-struct Variant {
+/// ksem with other settings than its defaults, beside ksem as it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Variant {
+    pub(crate) name: String,
+    pub(crate) set: Vec<(String, String)>,
+}
+
+/// A variant that every run has.
+struct Standing {
     cadence: Cadence,
     name: &'static str,
     set: &'static [(&'static str, &'static str)],
 }
 
-const VARIANTS: &[Variant] = &[
+const VARIANTS: &[Standing] = &[
     // A handler that takes a hundred records at a call.
-    Variant { cadence: Cadence::Ms(100), name: "calls100", set: &[("batch.max_records", "100")] },
+    Standing { cadence: Cadence::Ms(100), name: "calls100", set: &[("batch.max_records", "100")] },
     // One lane, with four transactions in flight and with one.
-    Variant { cadence: Cadence::Records(1_000), name: "lane1", set: &[("transactions.lanes", "1")] },
-    Variant {
+    Standing { cadence: Cadence::Records(1_000), name: "lane1", set: &[("transactions.lanes", "1")] },
+    Standing {
         cadence: Cadence::Records(1_000),
         name: "lane1-serial",
         set: &[("transactions.lanes", "1"), ("transactions.in_flight", "1")],
@@ -79,7 +86,7 @@ const VARIANTS: &[Variant] = &[
 ];
 
 /// Every contestant for these cadences. `set` is set for ksem everywhere.
-pub(crate) fn all(cadences: &[Cadence], set: &[(String, String)]) -> Vec<Contestant> {
+pub(crate) fn all(cadences: &[Cadence], set: &[(String, String)], more: &[Variant]) -> Vec<Contestant> {
     let mut contestants = Vec::new();
     for &cadence in cadences {
         let mut add = |system: &System, guarantees: &[Guarantee]| {
@@ -91,6 +98,10 @@ pub(crate) fn all(cadences: &[Cadence], set: &[(String, String)]) -> Vec<Contest
             let own = variant.set.iter().map(|(field, value)| ((*field).to_owned(), (*value).to_owned()));
             let set = own.chain(set.iter().cloned()).collect();
             add(&System::Ksem { variant: variant.name.to_owned(), set }, &Guarantee::ALL);
+        }
+        for Variant { name, set: own } in more {
+            let set = own.iter().chain(set).cloned().collect();
+            add(&System::Ksem { variant: name.clone(), set }, &Guarantee::ALL);
         }
         // A commit takes the plain loop a tenth of a second: small ones would take minutes, and show nothing new.
         if cadence.batch().is_none_or(|batch| batch >= 1_000) {
@@ -140,7 +151,11 @@ mod tests {
     #[test]
     fn names_are_distinct_and_survive_the_way_to_the_child() {
         let cadences = [Cadence::Records(500), Cadence::Records(1_000), Cadence::Records(10_000), Cadence::Ms(100)];
-        let contestants = all(&cadences, &[("kafka.linger.ms".to_owned(), "1".to_owned())]);
+        let contestants = all(
+            &cadences,
+            &[("kafka.linger.ms".to_owned(), "1".to_owned())],
+            &[Variant { name: "two".to_owned(), set: vec![("transactions.lanes".to_owned(), "2".to_owned())] }],
+        );
         let mut names: Vec<String> = contestants.iter().map(Contestant::name).collect();
         for contestant in &contestants {
             let text = serde_json::to_string(contestant).expect("it has a form in JSON");

@@ -31,7 +31,7 @@ use ksem_testkit::{Cluster, ClusterConfig, load};
 
 use cadence::Cadence;
 use child::Run;
-use contestant::Contestant;
+use contestant::{Contestant, Variant};
 use programs::Job;
 use report::{Row, Trouble, Work, grouped};
 
@@ -50,6 +50,8 @@ Examples:
   ksem-bench --cadence 10k,100ms                commits by 10,000 records and by 100 milliseconds
   ksem-bench --only eos-10k --json result.json  exactly-once by 10,000 records, and a JSON document
   ksem-bench --only ksem --set transactions.lanes=2      ksem with another setting
+  ksem-bench --only ksem --variant two:transactions.lanes=2 --variant one:transactions.lanes=1
+                                                side by side with its defaults
   ksem-bench --enforce                          fails unless every target is met
   ksem-bench latency --help                     from a record's time to its sight, under a steady load
   ksem-bench report --help                      docs/benchmarks.md with plots, from the JSON documents
@@ -98,6 +100,9 @@ struct Options {
     /// Set a field of ksem's configuration, to try it out; may be repeated
     #[arg(long, value_name = "FIELD=VALUE", value_parser = field)]
     set: Vec<(String, String)>,
+    /// Run ksem once more, with fields of its configuration set: two settings side by side; may be repeated
+    #[arg(long, value_name = "NAME:FIELD=VALUE,...", value_parser = variant)]
+    variant: Vec<Variant>,
     /// Only contestants whose name contains this; may be repeated
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
@@ -200,8 +205,14 @@ fn field(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+fn variant(text: &str) -> Result<Variant, String> {
+    let (name, fields) = text.split_once(':').ok_or("write it as NAME:FIELD=VALUE,FIELD=VALUE")?;
+    let set = fields.split(',').map(field).collect::<Result<_, _>>()?;
+    Ok(Variant { name: name.to_owned(), set })
+}
+
 fn selected(options: &Options) -> Result<Vec<Contestant>> {
-    let mut contestants = contestant::all(&options.cadence, &options.set);
+    let mut contestants = contestant::all(&options.cadence, &options.set, &options.variant);
     if !options.only.is_empty() {
         contestants.retain(|contestant| options.only.iter().any(|part| contestant.name().contains(part.as_str())));
     }
