@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::needs::{self, FOR_PYTHON};
-use crate::parts::{root, succeed};
+use crate::parts::{forget_cargo, root, succeed};
 use crate::test::built;
 
 /// Runs the package's own tests on the module that the workspace's build has made.
@@ -54,13 +54,10 @@ pub(crate) fn package() -> Result<()> {
         fs::remove_file(old)?;
     }
     let tools = tools()?;
-    let maturin = tools.join("bin/maturin");
-    succeed(
-        Command::new(maturin)
-            .args(["build", "--release", "--locked", "--manifest-path", "bindings-python/Cargo.toml", "--out"])
-            .arg(&dist)
-            .current_dir(root()),
-    )?;
+    let mut maturin = Command::new(tools.join("bin/maturin"));
+    maturin.args(["build", "--release", "--locked", "--manifest-path", "bindings-python/Cargo.toml", "--out"]);
+    forget_cargo(&mut maturin);
+    succeed(maturin.arg(&dist).current_dir(root()))?;
     let wheel = wheels(&dist)?.pop().context("maturin has made no wheel")?;
     let name = wheel.file_name().unwrap_or_default().to_string_lossy().into_owned();
     ensure!(name.contains("-cp39-abi3-"), "{name} is not for every CPython from 3.9 on");
