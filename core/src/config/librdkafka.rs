@@ -39,8 +39,8 @@ const CONSUMER: &[(&str, &str)] = &[
     ("check.crcs", "true"),
     ("fetch.queue.backoff.ms", "2"),
     ("fetch.wait.max.ms", "50"),
-    // Twice a batch: what librdkafka holds of a record besides its bytes is not bounded by bytes.
-    ("queued.min.messages", "20000"),
+    // A batch: what librdkafka holds of a record besides its bytes is not bounded by bytes.
+    ("queued.min.messages", "10000"),
     ("session.timeout.ms", "45000"),
 ];
 
@@ -61,8 +61,8 @@ const PRODUCER: &[(&str, &str)] = &[
 const RETRY_BACKOFF_MS: u64 = 5;
 /// librdkafka's default for `retry.backoff.max.ms`.
 const RETRY_BACKOFF_MAX_MS: u64 = 1000;
-/// Largest first fetch of a partition.
-const PARTITION_FETCH_BYTES: usize = 4 << 20;
+/// Most bytes of a partition in one fetch. More is parsed long before it is processed, which makes each record dearer.
+const PARTITION_FETCH_BYTES: usize = 1 << 20;
 /// Largest `queued.max.messages.kbytes` that librdkafka takes.
 const QUEUED_MAX_KBYTES: usize = 2_097_151;
 

@@ -62,8 +62,8 @@ pub struct TransactionsConfig {
     pub timeout_ms: u64,
     /// How many batches of different partitions may be processed at once; `None` chooses by processors.
     pub lanes: Option<usize>,
-    /// How many commits of one lane may be in flight, in order; `None` makes it eight of all lanes, and at most
-    /// four of one.
+    /// How many commits of one lane may be in flight, in order; `None` makes it eight of all lanes, at most four of
+    /// one, and one of each where they are large.
     pub in_flight: Option<usize>,
     /// Where a made-up instance id is kept; `None` is the user's state folder.
     pub state_dir: Option<PathBuf>,

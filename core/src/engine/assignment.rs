@@ -37,9 +37,19 @@ pub(crate) struct Ownership {
 /// The partitions that each unit in flight holds, and those that are about to be revoked.
 #[derive(Default)]
 struct Busy {
-    held: HashMap<UnitId, Vec<TopicPartition>>,
+    held: HashMap<UnitId, Held>,
     leaving: Vec<TopicPartition>,
 }
+
+/// What a unit in flight works on.
+#[derive(Default)]
+struct Held {
+    sources: Vec<TopicPartition>,
+    weight: usize,
+}
+
+/// What a record takes besides its bytes, here and in librdkafka.
+const RECORD_WEIGHT: usize = 256;
 
 /// A unit in flight: its lane, and its number there.
 pub(crate) type UnitId = (usize, u64);
@@ -89,7 +99,7 @@ impl<M> Assignment<M> {
         let until = Instant::now() + deadline;
         let mut busy = self.busy.lock();
         busy.leaving = partitions.to_vec();
-        while !lost && busy.held.values().flatten().any(|source| partitions.contains(source)) {
+        while !lost && busy.holds_any(partitions) {
             if self.finished.wait_until(&mut busy, until).timed_out() {
                 tracing::warn!(?partitions, "batches in flight did not finish before the partitions were revoked");
                 break;
@@ -113,12 +123,18 @@ impl<M> Assignment<M> {
             return false;
         }
         let held = busy.held.entry(unit).or_default();
+        held.weight += content.bytes() + content.len() * RECORD_WEIGHT;
         for run in content.runs() {
-            if !held.contains(&run.source) {
-                held.push(run.source.clone());
+            if !held.sources.contains(&run.source) {
+                held.sources.push(run.source.clone());
             }
         }
         true
+    }
+
+    /// Returns how many bytes of memory the units in flight take, more or less.
+    pub(crate) fn weight(&self) -> usize {
+        self.busy.lock().held.values().map(|held| held.weight).sum()
     }
 
     /// Notes that a unit works on nothing any more.
@@ -136,6 +152,12 @@ impl<M> Assignment<M> {
     /// Keeps every partition where it is until the gate is dropped.
     pub(crate) fn gate(&self) -> Gate<'_, M> {
         Gate { owned: self.owned.read() }
+    }
+}
+
+impl Busy {
+    fn holds_any(&self, partitions: &[TopicPartition]) -> bool {
+        self.held.values().flat_map(|held| &held.sources).any(|source| partitions.contains(source))
     }
 }
 

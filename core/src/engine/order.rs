@@ -129,15 +129,22 @@ impl Order {
         Arc::new(Self { flights: Mutex::default(), changed: Condvar::new(), depth })
     }
 
-    /// Opens a unit, once the handler is done with the one before.
-    pub(crate) fn enter(self: &Arc<Self>, guarantee: Guarantee, timeout: Duration) -> Option<Turn> {
+    /// Opens a unit, once the handler is done with the one before, and `has_room` or nothing is in flight here.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        guarantee: Guarantee,
+        timeout: Duration,
+        has_room: &dyn Fn() -> bool,
+    ) -> Option<Turn> {
         let handled = position(guarantee, Step::Handle);
         let until = Instant::now() + timeout;
         let mut flights = self.flights.lock();
         loop {
-            if let Some(number) = flights.enter(self.depth, handled) {
+            let may_open = flights.queue.is_empty() || has_room();
+            if let Some(number) = may_open.then(|| flights.enter(self.depth, handled)).flatten() {
                 return Some(self.turn(number));
             }
+            // What makes room in another lane is not told here; the end of a unit of this one is.
             if self.changed.wait_until(&mut flights, until).timed_out() {
                 return None;
             }

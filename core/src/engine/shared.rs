@@ -31,6 +31,9 @@ pub(crate) struct Shared {
     pub(crate) metadata_is_stale: AtomicBool,
 }
 
+/// With so much in flight there is work for every processor: nearly two batches of 10,000 records of 200 bytes.
+const BUSY_ENOUGH: usize = 8 << 20;
+
 /// How far the end of the pipeline has come.
 #[derive(Default)]
 struct Stop {
@@ -91,6 +94,14 @@ impl Shared {
         marks
             .any(|mark| self.identity.is_superseded_by(&mark))
             .then_some("a newer run of this instance has committed offsets")
+    }
+
+    /// Returns whether a lane that has a unit in flight may open another one.
+    ///
+    /// While one unit is committed, another one keeps the processors busy; what is in flight beyond that only
+    /// waits, and falls out of their caches: it made each record a third dearer.
+    pub(crate) fn has_room(&self) -> bool {
+        self.config.transactions.in_flight.is_some() || self.assignment.weight() < BUSY_ENOUGH
     }
 
     /// Asks every lane to end after its batch in flight.

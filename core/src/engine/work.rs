@@ -38,7 +38,8 @@ impl Lane {
         let guarantee = self.shared.config.guarantee;
         let mut handler = |content: &Arc<Content>, output: &mut Output| handler(&Batch::lent(content, self.id), output);
         while !self.shared.is_stopping() {
-            let Some(turn) = self.order.enter(guarantee, LOOK) else { continue };
+            let has_room = || self.shared.has_room();
+            let Some(turn) = self.order.enter(guarantee, LOOK, &has_room) else { continue };
             let Some(first) = self.take_first(&turn, self.pace.first(), LOOK)? else { continue };
             let started = Instant::now();
             let mut slot = self.slots[slot].lock();

@@ -92,3 +92,21 @@ fn a_lost_partition_is_gone_at_once_and_a_leaving_one_starts_nothing() {
     assignment.revoke(&sources, true, Duration::from_secs(10));
     assert!(started.elapsed() < Duration::from_secs(5), "what is lost is not waited for");
 }
+
+#[test]
+fn what_is_in_flight_is_weighed() {
+    let assignment: Assignment<()> = Assignment::new(1);
+    let partition = &partitions(1)[0];
+    let epoch = assignment.assign(&partitions(1))[0].epoch;
+    assert_eq!(assignment.weight(), 0);
+    assert!(assignment.try_hold((0, 1), &content(partition, epoch)));
+    let one = assignment.weight();
+    assert!(one > 0, "a record weighs something even where it is empty");
+    assert!(
+        assignment.try_hold((0, 1), &content(partition, epoch))
+            && assignment.try_hold((0, 2), &content(partition, epoch))
+    );
+    assert_eq!(assignment.weight(), 3 * one);
+    assignment.release((0, 1));
+    assert_eq!(assignment.weight(), one);
+}

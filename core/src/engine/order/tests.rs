@@ -1,9 +1,13 @@
 //! Every interleaving of units that fail at any step: what is committed is committed in order, and
 //! nothing that has not been made again after one in front of it failed.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
-use super::{Flights, May};
+use super::{Flights, May, Order};
+use crate::Guarantee;
+use crate::discipline::Step;
 
 const HANDLED: usize = 1;
 const STEPS: usize = 4;
@@ -130,4 +134,14 @@ fn a_unit_that_is_given_up_alone_harms_nobody() {
     flights.give_up(first, false);
     let second = flights.enter(DEPTH, HANDLED).expect("nothing is in flight");
     assert_eq!(flights.may(second, STEPS), May::Go);
+}
+
+#[test]
+fn without_room_a_lane_has_one_unit_in_flight() {
+    let order = Order::new(DEPTH);
+    let enter = |room: bool| order.enter(Guarantee::AtLeastOnce, Duration::ZERO, &|| room);
+    let first = enter(false).expect("nothing is in flight");
+    first.done(Guarantee::AtLeastOnce, Step::Handle);
+    assert!(enter(false).is_none());
+    assert!(enter(true).is_some());
 }
