@@ -13,8 +13,8 @@ import ksem
 
 #: Rounds that bring every cache to its size, and those that are measured. More are asked for from outside:
 #: `KSEM_LEAK_ROUNDS=10000` is what was measured by hand.
-WARM = 50
-ROUNDS = int(os.environ.get("KSEM_LEAK_ROUNDS", "100"))
+WARM = 30
+ROUNDS = int(os.environ.get("KSEM_LEAK_ROUNDS", "60"))
 #: librdkafka keeps some of it for each client that was made; a pipeline has up to ten.
 BYTES_A_ROUND = 24 * 1024
 

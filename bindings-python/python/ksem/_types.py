@@ -23,6 +23,8 @@ class Guarantee(str, enum.Enum):
     EXACTLY_ONCE = "exactly_once"
     """Outputs and input offsets appear together, once, or not at all, under ``read_committed``."""
 
+    _value_: str
+
     def __new__(cls, value: str) -> "Guarantee":
         # A text itself, so that it goes wherever its name does.
         made = str.__new__(cls, value)
@@ -42,6 +44,8 @@ class Applied(str, enum.Enum):
     """Its offsets are committed, and its effect is missing or partial (at-most-once only)."""
     REDELIVERED = "redelivered"
     """It was not applied; what still belongs to this member comes again with the next poll."""
+
+    _value_: str
 
     def __new__(cls, value: str) -> "Applied":
         # A text itself, so that it goes wherever its name does.
