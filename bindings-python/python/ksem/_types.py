@@ -23,8 +23,6 @@ class Guarantee(str, enum.Enum):
     EXACTLY_ONCE = "exactly_once"
     """Outputs and input offsets appear together, once, or not at all, under ``read_committed``."""
 
-    _value_: str
-
     def __new__(cls, value: str) -> "Guarantee":
         # A text itself, so that it goes wherever its name does.
         made = str.__new__(cls, value)
@@ -32,7 +30,7 @@ class Guarantee(str, enum.Enum):
         return made
 
     def __str__(self) -> str:
-        return self.value
+        return str.__str__(self)
 
 
 class Applied(str, enum.Enum):
@@ -45,8 +43,6 @@ class Applied(str, enum.Enum):
     REDELIVERED = "redelivered"
     """It was not applied; what still belongs to this member comes again with the next poll."""
 
-    _value_: str
-
     def __new__(cls, value: str) -> "Applied":
         # A text itself, so that it goes wherever its name does.
         made = str.__new__(cls, value)
@@ -54,7 +50,7 @@ class Applied(str, enum.Enum):
         return made
 
     def __str__(self) -> str:
-        return self.value
+        return str.__str__(self)
 
 
 class Position(NamedTuple):
