@@ -29,11 +29,12 @@ pub(crate) fn read(config: &Bound<'_, PyAny>) -> PyResult<Config> {
     read.map_err(|error| raise(py, &ksem::Error::new(Code::ConfigInvalid, error.to_string())))
 }
 
-/// A text that begins like a JSON object is one: no file is called so.
+/// A text that begins like a JSON object is one, and so is an empty text: no file is called so.
 fn json(config: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     let Ok(text) = config.cast::<PyString>() else { return Ok(None) };
     let text = text.to_cow()?;
-    Ok(text.trim_start().starts_with('{').then(|| text.into_owned()))
+    let trimmed = text.trim_start();
+    Ok((trimmed.is_empty() || trimmed.starts_with('{')).then(|| text.into_owned()))
 }
 
 fn to_json(fields: &Bound<'_, PyMapping>) -> PyResult<String> {

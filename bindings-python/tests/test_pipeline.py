@@ -198,6 +198,10 @@ def test_every_problem_of_a_configuration_is_reported() -> None:
         ksem.open("/nowhere/pipeline.toml")
     with pytest.raises(ksem.ConfigError, match="syntax"):
         ksem.open("{ no json")
+    with pytest.raises(ksem.ConfigError, match="no fields"):
+        ksem.open("")
+    with pytest.raises(ksem.ConfigError, match="no fields"):
+        ksem.open({})
     with pytest.raises(TypeError):
         ksem.open(7)  # type: ignore[arg-type]
 
