@@ -4,6 +4,7 @@ mod instructions;
 mod lint;
 mod needs;
 mod parts;
+mod python;
 mod test;
 
 use std::process::{Command, ExitCode};
@@ -28,6 +29,8 @@ enum Task {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Builds the packages, in `dist/`
+    Package,
     /// ksem against its peers, on one real node; arguments go to ksem-bench
     Bench {
         /// As `ksem-bench --help` says
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Lint => lint::run(),
         Task::Test { only } => test::run(only.as_deref()),
+        Task::Package => package(),
         Task::Bench { args } => bench(&args),
         Task::Instructions { args } => instructions::run(&args),
     };
@@ -56,6 +60,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn package() -> anyhow::Result<()> {
+    needs::provide(&needs::TO_BUILD)?;
+    python::package()
 }
 
 fn bench(args: &[String]) -> anyhow::Result<()> {

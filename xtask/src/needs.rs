@@ -47,6 +47,14 @@ pub(crate) const FOR_INSTRUCTIONS: [Need; 1] = [Need {
     debian: "valgrind",
 }];
 
+/// To test and to package for Python.
+pub(crate) const FOR_PYTHON: [Need; 1] = [Need {
+    program: "python3",
+    version: "--version",
+    why: "the Python package is tested in an environment of its own (CPython 3.9 or later)",
+    debian: "python3-venv",
+}];
+
 /// Makes sure that everything is there; installs it on Debian and Ubuntu where it may.
 pub(crate) fn provide(needs: &[Need]) -> Result<()> {
     let missing: Vec<&Need> = needs.iter().filter(|need| !is_there(need)).collect();

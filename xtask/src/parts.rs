@@ -56,6 +56,12 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(args).current_dir(root());
+    forget_cargo(&mut command);
+    command
+}
+
+/// Takes the variables away that cargo has set for this program, from a command that calls cargo.
+pub(crate) fn forget_cargo(command: &mut Command) {
     // `cargo run` has set these for this program. Build scripts that look at them (ring's does) would run again, and
     // half of the workspace would be compiled again, whenever cargo is called with and without this program.
     for (name, _) in std::env::vars_os() {
@@ -64,7 +70,6 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
             command.env_remove(&name);
         }
     }
-    command
 }
 
 /// Runs a command that has to succeed.
