@@ -1,10 +1,12 @@
 //! The project's own tasks. People and CI call the same ones.
 
+mod c;
 mod lint;
 mod needs;
 mod parts;
 mod test;
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
@@ -27,6 +29,16 @@ enum Task {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Writes what is made from the sources: the C header
+    Gen,
+    /// Builds libksem and installs it with its headers
+    Install {
+        /// The folder that gets `include`, `lib` and `share`
+        #[arg(long)]
+        prefix: PathBuf,
+    },
+    /// Builds the packages, in `dist/`
+    Package,
     /// ksem against its peers, on one real node; arguments go to ksem-bench
     Bench {
         /// As `ksem-bench --help` says
@@ -39,6 +51,9 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Lint => lint::run(),
         Task::Test { only } => test::run(only.as_deref()),
+        Task::Gen => c::header::write(),
+        Task::Install { prefix } => c::install::run(&prefix),
+        Task::Package => package(),
         Task::Bench { args } => bench(&args),
     };
     match result {
@@ -48,6 +63,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn package() -> anyhow::Result<()> {
+    needs::provide(&needs::TO_BUILD)?;
+    test::cargo_on_all("build", &["--lib"])?;
+    c::package::make()?;
+    Ok(())
 }
 
 fn bench(args: &[String]) -> anyhow::Result<()> {
