@@ -112,8 +112,9 @@ inline std::optional<Error> &behind() {
 
 inline void drop_exception(void *payload) { delete static_cast<std::exception_ptr *>(payload); }
 
-/// Throws what a failed call left: the handler's own exception, or an Error.
-inline void check(ksem_status status, ksem_error *error) {
+/// Throws what a failed call left: the handler's own exception, or an Error. By reference, because the call that sets `error` may
+/// be evaluated behind it.
+inline void check(ksem_status status, ksem_error *&error) {
     if (status == KSEM_OK) return;
     Handle<ksem_error, ksem_error_free> owned(error);
     if (void *payload = ksem_error_payload(error, drop_exception)) {

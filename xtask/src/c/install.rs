@@ -22,13 +22,22 @@ const STATIC_LIBS: [&str; 4] = ["-lpthread", "-ldl", "-lm", "-lrt"];
 /// Builds and installs.
 pub(crate) fn run(prefix: &Path) -> Result<()> {
     cargo_on_all("build", &["--lib"])?;
-    into(prefix)?;
+    into(prefix, Symbols::Public)?;
     eprintln!("installed libksem {VERSION} in {}", prefix.display());
     Ok(())
 }
 
+/// Which names stay in the libraries.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Symbols {
+    /// The interface's: debug information is ten times the library.
+    Public,
+    /// All, for tools that show where something happened.
+    All,
+}
+
 /// Installs what was built.
-pub(crate) fn into(prefix: &Path) -> Result<()> {
+pub(crate) fn into(prefix: &Path, symbols: Symbols) -> Result<()> {
     ensure!(cfg!(target_os = "linux"), "installing libksem is written for Linux; on others, copy it by hand");
     let crate_folder = root().join("bindings-c");
     for header in ["ksem.h", "ksem.hpp"] {
@@ -38,8 +47,10 @@ pub(crate) fn into(prefix: &Path) -> Result<()> {
     let whole = format!("libksem.so.{VERSION}");
     copy(&built_file("libksem_c.so")?, &lib.join(&whole))?;
     copy(&built_file("libksem_c.a")?, &lib.join("libksem.a"))?;
-    strip(&lib.join(&whole), "--strip-unneeded");
-    strip(&lib.join("libksem.a"), "--strip-debug");
+    if symbols == Symbols::Public {
+        strip(&lib.join(&whole), "--strip-unneeded");
+        strip(&lib.join("libksem.a"), "--strip-debug");
+    }
     for (name, target) in [(SONAME, whole.as_str()), ("libksem.so", SONAME)] {
         let link = lib.join(name);
         let _ = fs::remove_file(&link);
@@ -60,7 +71,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::copy(from, to).map(drop).with_context(|| format!("copying {} to {}", from.display(), to.display()))
 }
 
-/// Debug information is ten times the library; without the tool it stays.
+/// Without the tool, everything stays.
 fn strip(file: &Path, how: &str) {
     let stripped = succeed(Command::new("strip").arg(how).arg(file).stderr(Stdio::null()));
     if let Err(error) = stripped {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::install::{self, VERSION};
+use super::install::{self, Symbols, VERSION};
 use super::programs::{NEEDS, folder, run};
 use crate::needs;
 use crate::parts::{cargo, root, succeed};
@@ -25,7 +25,7 @@ fn name() -> String {
 pub(crate) fn make() -> Result<PathBuf> {
     let staging = folder()?.join("package");
     let _ = fs::remove_dir_all(&staging);
-    install::into(&staging.join(name()))?;
+    install::into(&staging.join(name()), Symbols::Public)?;
     let dist = root().join("dist");
     fs::create_dir_all(&dist)?;
     let tar = dist.join(format!("{}.tar.gz", name()));

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::programs::{self, Language, NEEDS, compile, folder, run};
-use super::{header, install};
+use super::header;
+use super::install::{self, Symbols};
 use crate::needs;
 use crate::parts::{root, succeed};
 
@@ -27,7 +28,7 @@ fn source(name: &str) -> PathBuf {
 fn prefix() -> Result<PathBuf> {
     needs::provide(&NEEDS)?;
     let prefix = folder()?.join("prefix");
-    install::into(&prefix)?;
+    install::into(&prefix, Symbols::All)?;
     Ok(prefix)
 }
 
@@ -55,8 +56,8 @@ pub(crate) fn sanitized() -> Result<()> {
     let prefix = prefix()?;
     let sanitized = |program: &Path| {
         let mut command = Command::new(program);
-        let suppressions = format!("suppressions={}", source("lsan.supp").display());
-        command.env("LSAN_OPTIONS", suppressions).env("ASAN_OPTIONS", "detect_leaks=1:detect_stack_use_after_return=1");
+        let suppressions = format!("suppressions={}:print_suppressions=0", source("lsan.supp").display());
+        command.env("LSAN_OPTIONS", suppressions).env("ASAN_OPTIONS", "detect_leaks=1:fast_unwind_on_malloc=0");
         command
     };
     let planted = compile(&source("planted.c"), &prefix, &SANITIZERS)?;
