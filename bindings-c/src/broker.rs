@@ -2,8 +2,8 @@
 
 use std::ffi::{CString, c_char};
 
-use ksem::error::{Code, Error};
 use ::ksem_broker::EmbeddedBroker;
+use ksem::error::{Code, Error};
 
 use crate::boundary::{c_text, guard, out, value};
 use crate::constants::ksem_status;

@@ -13,9 +13,8 @@ use crate::output::ksem_output;
 /// again as `[retry]` of the configuration says; `ksem_output_fail` gives a message to it. `KSEM_HANDLER_CANCELLED` gives
 /// the batch up without another attempt. Both arguments are valid until the handler returns, and are not to be freed. It
 /// runs on the thread that called ksem, and must not leave by an exception or `longjmp`.
-pub type ksem_handler = Option<
-    unsafe extern "C" fn(batch: *const ksem_batch, output: *mut ksem_output, user: *mut c_void) -> ksem_status,
->;
+pub type ksem_handler =
+    Option<unsafe extern "C" fn(batch: *const ksem_batch, output: *mut ksem_output, user: *mut c_void) -> ksem_status>;
 
 /// A handler with its user pointer; without a function, the configuration's routes.
 #[derive(Clone, Copy)]

@@ -80,7 +80,8 @@ struct Bell {
 
 impl Bell {
     fn new(stopper: Stopper) -> Result<Self> {
-        let failed = |error| Error::new(Code::Internal, "a pipe and a thread for stopping can't be made").caused_by(error);
+        let failed =
+            |error| Error::new(Code::Internal, "a pipe and a thread for stopping can't be made").caused_by(error);
         let (mut reader, rope) = std::io::pipe().map_err(failed)?;
         let listen = move || {
             // Nothing to read means that the pipeline is freed.

@@ -46,12 +46,7 @@ impl ksem_report {
             leader_epoch: position.leader_epoch.unwrap_or(-1),
             offset: position.offset,
         });
-        Self {
-            offsets: offsets.collect(),
-            cause: report.cause.as_deref().map(c_text),
-            _topics: topics,
-            report,
-        }
+        Self { offsets: offsets.collect(), cause: report.cause.as_deref().map(c_text), _topics: topics, report }
     }
 }
 

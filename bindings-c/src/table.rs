@@ -81,7 +81,8 @@ pub unsafe extern "C" fn ksem_guarantee_parse(
     error: *mut *mut ksem_error,
 ) -> ksem_status {
     guard(error, || {
-        let found: Guarantee = text!(name)?.parse().map_err(|error: ksem::UnknownGuarantee| misuse(error.to_string()))?;
+        let found: Guarantee =
+            text!(name)?.parse().map_err(|error: ksem::UnknownGuarantee| misuse(error.to_string()))?;
         put!(guarantee, found as ksem_guarantee);
         Ok(())
     })

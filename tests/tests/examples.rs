@@ -34,7 +34,9 @@ fn run(cluster: &Cluster, program: &str, guarantee: Guarantee, runs: u64) {
     let status = Command::new(program).args([cluster.bootstrap(), guarantee.name()]).status().expect("starting it");
     assert!(status.success(), "{program}: {status}");
     let mut billed = vec![0; ORDERS as usize];
-    for record in reader::read_topic(cluster.direct_bootstrap(), "invoices", Isolation::ReadCommitted).expect("invoices") {
+    for record in
+        reader::read_topic(cluster.direct_bootstrap(), "invoices", Isolation::ReadCommitted).expect("invoices")
+    {
         let value = record.value.unwrap_or_default();
         let order = value.strip_prefix(b"invoice for ".as_slice()).expect("an invoice");
         let id = load::value_id(order).expect("the order's own value");

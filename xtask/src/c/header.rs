@@ -10,9 +10,8 @@ use cbindgen::{Builder, Config, DocumentationStyle, Language, Style};
 use crate::parts::root;
 
 /// The sources, in the order in which a reader wants their declarations.
-const SOURCES: [&str; 11] = [
-    "constants", "error", "batch", "output", "handler", "report", "metrics", "attempt", "pipeline", "broker", "table",
-];
+const SOURCES: [&str; 11] =
+    ["constants", "error", "batch", "output", "handler", "report", "metrics", "attempt", "pipeline", "broker", "table"];
 /// Those that only the last part of a program needs.
 const LAST: &str = "log";
 
@@ -90,7 +89,8 @@ fn version() -> Result<String> {
 /// The codes, from the rows of the core's table: `1001 ConfigInvalid "config_invalid" Config Never NotApplied "…"`.
 fn codes() -> Result<String> {
     let table = fs::read_to_string(root().join("core/src/error.rs")).context("reading the core's errors")?;
-    let rows = table.split_once("\nerror_codes! {\n").and_then(|(_, rest)| rest.split_once("\n}")).map(|(rows, _)| rows);
+    let rows =
+        table.split_once("\nerror_codes! {\n").and_then(|(_, rest)| rest.split_once("\n}")).map(|(rows, _)| rows);
     let mut text = String::new();
     for row in rows.context("core/src/error.rs has no table of errors")?.lines() {
         let [number, name, doc] = columns(row).with_context(|| format!("not a row of the table of errors: {row}"))?;

@@ -85,7 +85,11 @@ fn with_cmake(place: &Path, prefix: &Path) -> Result<PathBuf> {
          target_link_libraries(orders PRIVATE ksem::ksem)\n"
     );
     fs::write(place.join("CMakeLists.txt"), project)?;
-    shell(place, prefix, "cmake -S . -B build -DCMAKE_PREFIX_PATH=\"$PREFIX\" > cmake.log && cmake --build build >> cmake.log")?;
+    shell(
+        place,
+        prefix,
+        "cmake -S . -B build -DCMAKE_PREFIX_PATH=\"$PREFIX\" > cmake.log && cmake --build build >> cmake.log",
+    )?;
     Ok(place.join("build/orders"))
 }
 

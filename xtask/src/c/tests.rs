@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::programs::{self, Language, NEEDS, compile, folder, run};
 use super::header;
 use super::install::{self, Symbols};
+use super::programs::{self, Language, NEEDS, compile, folder, run};
 use crate::needs;
 use crate::parts::{root, succeed};
 
