@@ -1,5 +1,6 @@
 //! libksem: its header, its installation, its package, and its tests.
 
+pub(crate) mod drivers;
 pub(crate) mod header;
 pub(crate) mod install;
 pub(crate) mod package;

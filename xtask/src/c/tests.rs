@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Rounds of open and close that a process must not grow by.
 const ROUNDS: &str = "100";
 
-/// AddressSanitizer with LeakSanitizer, and UndefinedBehaviourSanitizer.
+/// Of addresses, of leaks, and of undefined behaviour.
 const SANITIZERS: [&str; 2] = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
 
 fn source(name: &str) -> PathBuf {
@@ -51,7 +51,7 @@ fn compiles_alone(prefix: &Path, header: &str, language: &Language, as_language:
     succeed(language.compiler().args(["-fsyntax-only", "-x", as_language]).arg(header))
 }
 
-/// The tests with AddressSanitizer, LeakSanitizer and UndefinedBehaviourSanitizer.
+/// The tests with the sanitizers of addresses, leaks and undefined behaviour.
 pub(crate) fn sanitized() -> Result<()> {
     let prefix = prefix()?;
     let sanitized = |program: &Path| {
