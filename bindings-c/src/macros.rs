@@ -5,8 +5,7 @@
 macro_rules! borrow {
     ($argument:ident) => {{
         // SAFETY: the interface's rule: a handle is NULL, or was made by ksem and is not freed yet.
-        let borrowed = unsafe { $crate::boundary::borrow($argument, stringify!($argument)) };
-        borrowed
+        unsafe { $crate::boundary::borrow($argument, stringify!($argument)) }
     }};
 }
 
@@ -14,8 +13,7 @@ macro_rules! borrow {
 macro_rules! borrow_mut {
     ($argument:ident) => {{
         // SAFETY: the interface's rule: such a handle is NULL, or made by ksem, not freed, and used by one thread.
-        let borrowed = unsafe { $crate::boundary::borrow_mut($argument, stringify!($argument)) };
-        borrowed
+        unsafe { $crate::boundary::borrow_mut($argument, stringify!($argument)) }
     }};
 }
 
@@ -23,8 +21,7 @@ macro_rules! borrow_mut {
 macro_rules! text {
     ($argument:ident) => {{
         // SAFETY: the interface's rule: a text is NULL, or ends with NUL and stays as it is during the call.
-        let text = unsafe { $crate::boundary::text($argument, stringify!($argument)) };
-        text
+        unsafe { $crate::boundary::text($argument, stringify!($argument)) }
     }};
 }
 
@@ -32,8 +29,7 @@ macro_rules! text {
 macro_rules! array {
     ($items:ident, $len:expr) => {{
         // SAFETY: the interface's rule: an array is NULL or has as many items as is said, and stays during the call.
-        let items = unsafe { $crate::boundary::array($items, $len, stringify!($items)) };
-        items
+        unsafe { $crate::boundary::array($items, $len, stringify!($items)) }
     }};
 }
 
