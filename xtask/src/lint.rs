@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
+use crate::c;
 use crate::needs::{self, TO_BUILD};
 use crate::parts::{Parts, cargo, root, succeed};
 
@@ -24,6 +25,7 @@ pub(crate) fn run() -> Result<()> {
         succeed(command.env("RUSTDOCFLAGS", "-D warnings"))
     });
     parts.run("layers", layers);
+    parts.run("C header", c::header::check);
     parts.run("file sizes", sizes);
     parts.conclude()
 }
@@ -40,6 +42,7 @@ const LAYERS: &[(&str, &[&str], &str)] = &[
     ("cli/src", &["rdkafka::", "rdkafka_sys", "unsafe "], "the command line uses the public interface"),
     ("bindings-python/src", &["rdkafka", "unsafe "], "the Python layer uses the public interface"),
     ("broker/src", &["rdkafka_sys", "unsafe "], "the embedded broker shares nothing with ksem's client"),
+    ("bindings-c/src", &["rdkafka"], "the bindings use the public interface"),
     ("testkit/src", &["rdkafka", "ksem::", "unsafe "], "the judge shares no code with what it judges"),
 ];
 
@@ -60,7 +63,7 @@ fn layers() -> Result<()> {
 
 fn sizes() -> Result<()> {
     let mut long = Vec::new();
-    for folder in ["core", "broker", "cli", "bindings-python", "testkit", "tests", "bench", "xtask"] {
+    for folder in ["core", "broker", "cli", "bindings-python", "bindings-c", "testkit", "tests", "bench", "xtask"] {
         for file in sources(&root().join(folder))? {
             let lines = fs::read_to_string(&file)?.lines().count();
             let tests = file.components().any(|part| part.as_os_str() == "tests");

@@ -1,12 +1,14 @@
 //! The project's own tasks. People and CI call the same ones.
 
 mod instructions;
+mod c;
 mod lint;
 mod needs;
 mod parts;
 mod python;
 mod test;
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
@@ -29,6 +31,14 @@ enum Task {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Writes what is made from the sources: the C header
+    Gen,
+    /// Builds libksem and installs it with its headers
+    Install {
+        /// The folder that gets `include`, `lib` and `share`
+        #[arg(long)]
+        prefix: PathBuf,
+    },
     /// Builds the packages, in `dist/`
     Package,
     /// ksem against its peers, on one real node; arguments go to ksem-bench
@@ -49,6 +59,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Lint => lint::run(),
         Task::Test { only } => test::run(only.as_deref()),
+        Task::Gen => c::header::write(),
+        Task::Install { prefix } => c::install::run(&prefix),
         Task::Package => package(),
         Task::Bench { args } => bench(&args),
         Task::Instructions { args } => instructions::run(&args),
@@ -64,6 +76,8 @@ fn main() -> ExitCode {
 
 fn package() -> anyhow::Result<()> {
     needs::provide(&needs::TO_BUILD)?;
+    test::cargo_on_all("build", &["--lib"])?;
+    c::package::make()?;
     python::package()
 }
 

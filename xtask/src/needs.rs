@@ -15,6 +15,18 @@ pub(crate) struct Need {
     debian: &'static str,
 }
 
+impl Need {
+    /// A program, the argument that makes it say its version, what it is for, and Debian's package.
+    pub(crate) const fn new(
+        program: &'static str,
+        version: &'static str,
+        why: &'static str,
+        debian: &'static str,
+    ) -> Self {
+        Self { program, version, why, debian }
+    }
+}
+
 /// To compile librdkafka and OpenSSL.
 pub(crate) const TO_BUILD: [Need; 4] = [
     Need { program: "cc", version: "--version", why: "librdkafka is written in C", debian: "build-essential" },

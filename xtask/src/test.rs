@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use crate::instructions;
+use crate::c;
 use crate::needs::{self, FOR_KAFKA, TO_BUILD};
 use crate::parts::{Parts, cargo, succeed};
 use crate::python;
@@ -28,6 +29,10 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     part("instruction counts", instructions::check);
     part("python: tests", python::tests);
     part("python: types", python::types);
+    part("C and C++: the interface", c::on_the_embedded_broker);
+    part("C and C++: sanitizers", c::sanitized);
+    part("C and C++: valgrind", c::under_valgrind);
+    part("C and C++: package and examples", c::package::test);
     part("testkit on real Kafka", || suite(&["isolation", "one_node", "three_nodes"]));
     part("real Kafka: errors", || suite(&["errors"]));
     part("real Kafka: the library", || suite(&["library"]));
@@ -62,11 +67,14 @@ fn ksem() -> Result<PathBuf> {
 
 /// Where a program of the workspace is built.
 pub(crate) fn built(name: &str) -> Result<PathBuf> {
+    built_file(&format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// Where a file of the workspace, such as a library, is built.
+pub(crate) fn built_file(name: &str) -> Result<PathBuf> {
     let ours = std::env::current_exe().context("the path of this program")?;
     let target = ours.parent().and_then(Path::parent).context("the target folder")?;
-    // A library is asked for with its suffix.
-    let suffix = if name.contains('.') { "" } else { std::env::consts::EXE_SUFFIX };
-    Ok(target.join("release").join(format!("{name}{suffix}")))
+    Ok(target.join("release").join(name))
 }
 
 /// What the README shows first has to work, and to say so in a form that a program can read.
