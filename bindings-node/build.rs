@@ -13,4 +13,3 @@ fn main() {
         println!("cargo::rustc-env=NAPI_TYPE_DEF_TMP_FOLDER={}", types.display());
     }
 }
-

@@ -16,7 +16,7 @@ const { dts } = await generateTypeDef({ typeDefDir: path.resolve(typeDefDir), cw
 if (check === '--check') {
   const committed = await readFile(file, 'utf8').catch(() => '')
   if (committed !== dts) {
-    console.error('lib/native.d.ts differs from src/: run cargo xtask node-types')
+    console.error('lib/native.d.ts differs from src/: run `npm run types`')
     process.exitCode = 1
   }
 } else {

@@ -175,7 +175,8 @@ impl NativeBroker {
 
 fn copied(record: &Record<'_>) -> BrokerRecord {
     let bytes = |bytes: Option<&[u8]>| bytes.map(|bytes| Buffer::from(bytes.to_vec()));
-    let headers = record.headers().into_iter().map(|(name, value)| BrokerHeader { name: name.into(), value: bytes(value) });
+    let headers =
+        record.headers().into_iter().map(|(name, value)| BrokerHeader { name: name.into(), value: bytes(value) });
     BrokerRecord {
         topic: record.topic.into(),
         partition: record.partition,

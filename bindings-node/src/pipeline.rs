@@ -172,9 +172,7 @@ impl NativePipeline {
         #[napi(ts_arg_type = "(error: Error | null) => void")] done: Done<()>,
     ) -> Result<()> {
         let pipeline = self.open()?;
-        answer(done, move || {
-            pipeline.run_until(until(until_caught_up), |batch, output| pipeline.route(batch, output))
-        })
+        answer(done, move || pipeline.run_until(until(until_caught_up), |batch, output| pipeline.route(batch, output)))
     }
 
     /// Begins an attempt at a batch.

@@ -2,6 +2,7 @@
 
 mod lint;
 mod needs;
+mod node;
 mod parts;
 mod test;
 
@@ -27,6 +28,8 @@ enum Task {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Builds the packages, in `dist/`
+    Package,
     /// ksem against its peers, on one real node; arguments go to ksem-bench
     Bench {
         /// As `ksem-bench --help` says
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Lint => lint::run(),
         Task::Test { only } => test::run(only.as_deref()),
+        Task::Package => package(),
         Task::Bench { args } => bench(&args),
     };
     match result {
@@ -48,6 +52,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn package() -> anyhow::Result<()> {
+    needs::provide(&needs::TO_BUILD)?;
+    test::cargo_on_all("build", &[])?;
+    node::package()
 }
 
 fn bench(args: &[String]) -> anyhow::Result<()> {

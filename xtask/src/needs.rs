@@ -39,6 +39,22 @@ pub(crate) const FOR_KAFKA: [Need; 2] = [
     },
 ];
 
+/// To test and to package for Node.js.
+pub(crate) const FOR_NODE: [Need; 2] = [
+    Need {
+        program: "node",
+        version: "--version",
+        why: "the Node.js package is tested with it (18 or later)",
+        debian: "nodejs",
+    },
+    Need {
+        program: "npm",
+        version: "--version",
+        why: "what checks types comes with it, and it makes the package",
+        debian: "npm",
+    },
+];
+
 /// Makes sure that everything is there; installs it on Debian and Ubuntu where it may.
 pub(crate) fn provide(needs: &[Need]) -> Result<()> {
     let missing: Vec<&Need> = needs.iter().filter(|need| !is_there(need)).collect();

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use crate::needs::{self, FOR_KAFKA, TO_BUILD};
+use crate::node;
 use crate::parts::{Parts, cargo, succeed};
 
 pub(crate) fn run(only: Option<&str>) -> Result<()> {
@@ -23,6 +24,8 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     part("embedded broker", || suite(&["admin", "consumer_groups", "server", "transactions", "volume"]));
     part("command line on the embedded broker", || suite(&["topic_produce_consume", "bench_command"]));
     part("demo", demo);
+    part("node: tests", node::tests);
+    part("node: types", node::types);
     part("testkit on real Kafka", || suite(&["isolation", "one_node", "three_nodes"]));
     part("real Kafka: errors", || suite(&["errors"]));
     part("real Kafka: the library", || suite(&["library"]));
@@ -59,7 +62,9 @@ fn ksem() -> Result<PathBuf> {
 pub(crate) fn built(name: &str) -> Result<PathBuf> {
     let ours = std::env::current_exe().context("the path of this program")?;
     let target = ours.parent().and_then(Path::parent).context("the target folder")?;
-    Ok(target.join("release").join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
+    // A library is asked for with its suffix.
+    let suffix = if name.contains('.') { "" } else { std::env::consts::EXE_SUFFIX };
+    Ok(target.join("release").join(format!("{name}{suffix}")))
 }
 
 /// What the README shows first has to work, and to say so in a form that a program can read.
