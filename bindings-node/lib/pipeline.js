@@ -21,7 +21,6 @@ async function open(config) {
 
 class Pipeline {
   #native
-  #stopped = false
   // Work under way, which has its end before the pipeline has.
   #under = new Set()
 
@@ -36,7 +35,7 @@ class Pipeline {
   async poll(timeoutMs = POLL_MS, { signal } = {}) {
     signal?.throwIfAborted()
     if (!(timeoutMs >= 0)) throw new RangeError(`the time-out is ${timeoutMs}, not a number of milliseconds`)
-    const polled = this.#track(answered((done) => this.#native.poll(timeoutMs, done)))
+    const polled = this.#answered((done) => this.#native.poll(timeoutMs, done))
     const batch = await aborting(polled, signal, (late) => late?.release())
     return batch && new Batch(batch)
   }
@@ -45,20 +44,22 @@ class Pipeline {
     signal?.throwIfAborted()
     const taken = nativeBatch(batch)
     if (handler == null) {
-      const routed = answered((done) => this.#native.processRoutes(taken, guarantee ?? null, done))
-      return this.#track(routed.finally(() => taken.free()))
+      try {
+        return await this.#answered((done) => this.#native.processRoutes(taken, guarantee ?? null, done))
+      } finally {
+        taken.free()
+      }
     }
     callable(handler)
     const failures = new Failures()
     let work
     const give = () => work.cancel()
-    const processed = answered((done) => {
-      const ring = () => each(work, (call) => this.#call(call, batch, handler, failures))
-      work = this.#native.process(taken, guarantee ?? null, ring, done)
-      signal?.addEventListener('abort', give, { once: true })
-    }, failures)
     try {
-      const report = await this.#track(processed)
+      const report = await this.#answered((done) => {
+        const ring = () => each(work, (call) => this.#call(call, batch, handler, failures))
+        work = this.#native.process(taken, guarantee ?? null, ring, done)
+        signal?.addEventListener('abort', give, { once: true })
+      }, failures)
       // An at-most-once batch that the handler has failed is lost, not refused: this is what the handler has thrown.
       if (report.applied === 'lost' && failures.last !== undefined) report.error = failures.last
       return report
@@ -82,14 +83,12 @@ class Pipeline {
     const failures = new Failures()
     let work
     try {
-      if (handler == null) return await this.#track(answered((done) => this.#native.runRoutes(caughtUp, done)))
+      if (handler == null) return await this.#answered((done) => this.#native.runRoutes(caughtUp, done))
       callable(handler)
-      await this.#track(
-        answered((done) => {
-          const ring = () => each(work, (call) => this.#call(call, null, handler, failures))
-          work = this.#native.run(caughtUp, ring, done)
-        }, failures),
-      )
+      await this.#answered((done) => {
+        const ring = () => each(work, (call) => this.#call(call, null, handler, failures))
+        work = this.#native.run(caughtUp, ring, done)
+      }, failures)
     } finally {
       signal?.removeEventListener('abort', stop)
     }
@@ -110,14 +109,13 @@ class Pipeline {
   }
 
   stop() {
-    this.#stopped = true
     this.#native.stop()
   }
 
   async close() {
     this.stop()
     // They end by themselves: with their handlers, or at the deadline.
-    await Promise.allSettled(this.#under)
+    await Promise.all(this.#under)
     await answered((done) => this.#native.close(done))
   }
 
@@ -128,7 +126,7 @@ class Pipeline {
   async *[Symbol.asyncIterator]() {
     let batch = null
     try {
-      while (!this.#stopped) {
+      while (!this.#native.stopping) {
         batch = await this.poll()
         if (batch !== null) {
           yield batch
@@ -145,11 +143,17 @@ class Pipeline {
     return this.close()
   }
 
-  #track(promise) {
-    this.#under.add(promise)
-    const over = () => this.#under.delete(promise)
-    promise.then(over, over)
-    return promise
+  // Work that `close` waits for.
+  async #answered(call, failures) {
+    let over
+    const ended = new Promise((resolve) => (over = resolve))
+    this.#under.add(ended)
+    try {
+      return await answered(call, failures)
+    } finally {
+      this.#under.delete(ended)
+      over()
+    }
   }
 
   // One call of the handler. Whatever happens, it is answered.

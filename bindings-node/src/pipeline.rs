@@ -86,6 +86,12 @@ impl NativePipeline {
         self.instance_id.clone()
     }
 
+    /// Whether there are no more batches: it was stopped, has failed, or is closed.
+    #[napi(getter, catch_unwind)]
+    pub fn stopping(&self) -> bool {
+        self.pipeline().map_or(true, |pipeline| pipeline.is_stopping())
+    }
+
     /// Waits for a batch.
     #[napi(catch_unwind)]
     pub fn poll(
@@ -102,7 +108,7 @@ impl NativePipeline {
             loop {
                 let left = timeout.saturating_sub(started.elapsed());
                 let batch = pipeline.poll(left.min(SLICE))?;
-                if batch.is_some() || left <= SLICE {
+                if batch.is_some() || left <= SLICE || pipeline.is_stopping() {
                     return Ok(batch.map(NativeBatch::polled));
                 }
             }
