@@ -97,7 +97,7 @@ class Pipeline {
   async begin(batch, guarantee) {
     const taken = nativeBatch(batch)
     try {
-      return new Attempt(await answered((done) => this.#native.begin(taken, guarantee ?? null, done)), batch, taken)
+      return new Attempt(await this.#answered((done) => this.#native.begin(taken, guarantee ?? null, done)), batch, taken)
     } catch (error) {
       taken.free()
       throw error
@@ -105,7 +105,7 @@ class Pipeline {
   }
 
   async publish(records, guarantee) {
-    return answered((done) => this.#native.publish(packed(records), guarantee ?? null, done))
+    return this.#answered((done) => this.#native.publish(packed(records), guarantee ?? null, done))
   }
 
   stop() {
@@ -179,6 +179,7 @@ class Attempt {
   #batch
   #taken
   #out
+  #ended = false
 
   constructor(begun, batch, taken) {
     this.#native = begun
@@ -205,8 +206,6 @@ class Attempt {
       Output.end(this.#out)
     })
   }
-
-  #ended = false
 
   async #end(call) {
     try {
