@@ -1,7 +1,6 @@
 'use strict'
-// Loads the addon of this platform: next to this package where it was built or came with it, or from a package of its own.
+// Loads the addon of this platform, which comes with the package.
 
-const { existsSync } = require('node:fs')
 const path = require('node:path')
 
 function isMusl() {
@@ -12,15 +11,9 @@ function isMusl() {
 
 const abi = { linux: isMusl() ? '-musl' : '-gnu', win32: '-msvc' }[process.platform] ?? ''
 const platform = `${process.platform}-${process.arch}${abi}`
-const here = path.join(__dirname, '..', 'native', `ksem.${platform}.node`)
 
-function load() {
-  if (existsSync(here)) return require(here)
-  try {
-    return require(`@ksem/${platform}`)
-  } catch (cause) {
-    throw new Error(`ksem has no addon for ${platform}: neither ${here} nor the package @ksem/${platform} is there`, { cause })
-  }
+try {
+  module.exports = require(path.join(__dirname, '..', 'native', `ksem.${platform}.node`))
+} catch (cause) {
+  throw new Error(`ksem's addon for ${platform} can't be loaded`, { cause })
 }
-
-module.exports = load()
