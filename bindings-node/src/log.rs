@@ -77,15 +77,16 @@ pub fn remove_log(id: u32) {
     change(|sinks| sinks.retain(|sink| sink.id != id));
 }
 
+/// Changes the list in one step, since environments change it at the same time.
 fn change(change: impl FnOnce(&mut Vec<Arc<Sink>>)) {
-    let mut sinks = SINKS.read().clone();
-    sinks.retain(|sink| !sink.write.aborted());
+    let mut place = SINKS.write();
+    let mut sinks: Vec<_> = place.iter().filter(|sink| !sink.write.aborted()).cloned().collect();
     change(&mut sinks);
-    let most = sinks.iter().map(|sink| number(sink.level)).max().unwrap_or(0);
-    // The old list is let go of behind the lock, since a sink's end calls into Node.js.
-    let old = std::mem::replace(&mut *SINKS.write(), sinks);
+    MOST.store(sinks.iter().map(|sink| number(sink.level)).max().unwrap_or(0), Ordering::Relaxed);
+    let old = std::mem::replace(&mut *place, sinks);
+    drop(place);
+    // Behind the lock, since a sink's end calls into Node.js.
     drop(old);
-    MOST.store(most, Ordering::Relaxed);
     tracing::callsite::rebuild_interest_cache();
 }
 

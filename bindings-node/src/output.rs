@@ -84,7 +84,8 @@ impl<'a> Left<'a> {
         self.take(8)?.try_into().map(f64::from_le_bytes).ok()
     }
 
-    /// Null is `Some(None)`.
+    /// Null is `Some(None)`, and `None` is the end.
+    #[allow(clippy::option_option)]
     fn bytes(&mut self) -> Option<Option<&'a [u8]>> {
         match self.integer()? {
             -1 => Some(None),

@@ -145,7 +145,7 @@ impl NativeCall {
         let records = call.batch().len();
         match output::read(sent, call.output(), records) {
             Ok(()) => call.succeed(),
-            Err(error) => call.fail(error.reason.to_string()),
+            Err(error) => call.fail(error.reason.clone()),
         }
         Ok(())
     }

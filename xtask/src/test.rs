@@ -24,8 +24,8 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     part("embedded broker", || suite(&["admin", "consumer_groups", "server", "transactions", "volume"]));
     part("command line on the embedded broker", || suite(&["topic_produce_consume", "bench_command"]));
     part("demo", demo);
-    part("node: tests", node::tests);
-    part("node: types", node::types);
+    part("npm: tests", node::tests);
+    part("npm: types", node::types);
     part("testkit on real Kafka", || suite(&["isolation", "one_node", "three_nodes"]));
     part("real Kafka: errors", || suite(&["errors"]));
     part("real Kafka: the library", || suite(&["library"]));
