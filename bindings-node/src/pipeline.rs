@@ -50,7 +50,9 @@ pub fn open_pipeline(
     #[napi(ts_arg_type = "(error: Error | null, pipeline: NativePipeline) => void")] done: Done<NativePipeline>,
 ) -> Result<()> {
     answer(done, move || {
-        let read = if config.trim_start().starts_with('{') {
+        // No text is no path either.
+        let text = config.trim_start();
+        let read = if text.is_empty() || text.starts_with('{') {
             Config::from_json_str(&config, "configuration")
         } else {
             Config::from_toml_file(&config)
