@@ -41,6 +41,7 @@ const LAYERS: &[(&str, &[&str], &str)] = &[
     ("core/src/config", &["rdkafka_sys", "crate::engine", "crate::kafka", "unsafe "], "configuration is data"),
     ("cli/src", &["rdkafka::", "rdkafka_sys", "unsafe "], "the command line uses the public interface"),
     ("bindings-python/src", &["rdkafka", "unsafe "], "the Python layer uses the public interface"),
+    ("bindings-node/src", &["rdkafka", "unsafe "], "the layer uses the public interface"),
     ("broker/src", &["rdkafka_sys", "unsafe "], "the embedded broker shares nothing with ksem's client"),
     ("bindings-c/src", &["rdkafka"], "the bindings use the public interface"),
     ("testkit/src", &["rdkafka", "ksem::", "unsafe "], "the judge shares no code with what it judges"),
@@ -63,7 +64,7 @@ fn layers() -> Result<()> {
 
 fn sizes() -> Result<()> {
     let mut long = Vec::new();
-    for folder in ["core", "broker", "cli", "bindings-python", "bindings-c", "testkit", "tests", "bench", "xtask"] {
+    for folder in ["core", "broker", "cli", "bindings-python", "bindings-c", "bindings-node", "testkit", "tests", "bench", "xtask"] {
         for file in sources(&root().join(folder))? {
             let lines = fs::read_to_string(&file)?.lines().count();
             let tests = file.components().any(|part| part.as_os_str() == "tests");

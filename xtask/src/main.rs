@@ -4,6 +4,7 @@ mod instructions;
 mod c;
 mod lint;
 mod needs;
+mod node;
 mod parts;
 mod python;
 mod test;
@@ -76,9 +77,10 @@ fn main() -> ExitCode {
 
 fn package() -> anyhow::Result<()> {
     needs::provide(&needs::TO_BUILD)?;
-    test::cargo_on_all("build", &["--lib"])?;
+    test::cargo_on_all("build", &[])?;
     c::package::make()?;
-    python::package()
+    python::package()?;
+    node::package()
 }
 
 fn bench(args: &[String]) -> anyhow::Result<()> {

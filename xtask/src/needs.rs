@@ -66,6 +66,21 @@ pub(crate) const FOR_PYTHON: [Need; 1] = [Need {
     why: "the Python package is tested in an environment of its own (CPython 3.9 or later)",
     debian: "python3-venv",
 }];
+/// To test and to package for Node.js.
+pub(crate) const FOR_NODE: [Need; 2] = [
+    Need {
+        program: "node",
+        version: "--version",
+        why: "the Node.js package is tested with it (18 or later)",
+        debian: "nodejs",
+    },
+    Need {
+        program: "npm",
+        version: "--version",
+        why: "what checks types comes with it, and it makes the package",
+        debian: "npm",
+    },
+];
 
 /// Makes sure that everything is there; installs it on Debian and Ubuntu where it may.
 pub(crate) fn provide(needs: &[Need]) -> Result<()> {

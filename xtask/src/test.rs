@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::instructions;
 use crate::c;
 use crate::needs::{self, FOR_KAFKA, TO_BUILD};
+use crate::node;
 use crate::parts::{Parts, cargo, succeed};
 use crate::python;
 
@@ -33,6 +34,8 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     part("C and C++: sanitizers", c::sanitized);
     part("C and C++: valgrind", c::under_valgrind);
     part("C and C++: package and examples", c::package::test);
+    part("npm: tests", node::tests);
+    part("npm: types", node::types);
     part("testkit on real Kafka", || suite(&["isolation", "one_node", "three_nodes"]));
     part("real Kafka: errors", || suite(&["errors"]));
     part("real Kafka: the library", || suite(&["library"]));
