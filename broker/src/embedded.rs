@@ -43,8 +43,8 @@ impl Builder {
         self
     }
 
-    /// The host that clients are told to connect to. The default is the host given to [`Builder::listen`], or
-    /// loopback where that is a wildcard address.
+    /// The host that clients are told to connect to, or `host:port` where a proxy is in front. The default is the
+    /// host given to [`Builder::listen`], or loopback where that is a wildcard address.
     #[must_use]
     pub fn advertise(mut self, host: impl Into<String>) -> Self {
         self.advertise = Some(host.into());
