@@ -98,7 +98,12 @@ impl Lane {
                     tally.failures
                 ),
             );
-            return Verdict::Stop(error.with("batch", unit.describe()));
+            let error = error.with("batch", unit.describe());
+            // The handler's own error is at the end of the chain, for callers that want it back.
+            return Verdict::Stop(match ended.failure {
+                Some(failure) => error.caused_by(failure),
+                None => error,
+            });
         }
         tracing::warn!(attempt = tally.failures, cause, batch = unit.describe(), "the handler failed");
         let millis = retry.backoff_ms.saturating_mul(1 << (tally.failures - 1).min(20)).min(retry.max_backoff_ms);
