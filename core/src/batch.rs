@@ -151,8 +151,9 @@ impl Batch {
         Self { content: Arc::clone(content), ticket: Ticket { lane, home: None } }
     }
 
-    /// Returns another handle to the same records, which can't be processed.
-    pub(crate) fn view(&self) -> Self {
+    /// Returns another handle to the same records, which can't be processed. Their memory lives as
+    /// long as it, also beyond the handler that was given the batch.
+    pub fn view(&self) -> Self {
         Self::lent(&self.content, self.lane())
     }
 
