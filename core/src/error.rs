@@ -23,6 +23,20 @@ pub enum Class {
     Internal = 9,
 }
 
+impl Class {
+    /// Returns the name used in every language, such as `transaction`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Unavailable => "unavailable",
+            Self::Transaction => "transaction",
+            Self::Handler => "handler",
+            Self::Data => "data",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// What the caller should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -33,6 +47,17 @@ pub enum Retry {
     Retry = 1,
     /// Open a new pipeline: the cluster knows what was applied and the new one resumes there.
     Reopen = 2,
+}
+
+impl Retry {
+    /// Returns the name used in every language, such as `reopen`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Retry => "retry",
+            Self::Reopen => "reopen",
+        }
+    }
 }
 
 /// What became of the batch, or of the call, that failed.
@@ -46,6 +71,17 @@ pub enum Outcome {
     /// Outputs may be visible although the offsets were not committed (at-least-once), or the
     /// reverse (at-most-once).
     Unknown = 2,
+}
+
+impl Outcome {
+    /// Returns the name used in every language, such as `not_applied`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotApplied => "not_applied",
+            Self::Applied => "applied",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 macro_rules! error_codes {

@@ -60,6 +60,17 @@ pub enum Applied {
     Redelivered = 2,
 }
 
+impl Applied {
+    /// Returns the name used in every language, such as `redelivered`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Lost => "lost",
+            Self::Redelivered => "redelivered",
+        }
+    }
+}
+
 /// The report of one batch.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
