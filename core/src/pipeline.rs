@@ -254,6 +254,11 @@ impl Pipeline {
         self.shared.drain();
     }
 
+    /// Returns whether it was stopped, has failed, or is closed: [`poll`](Self::poll) has no more batches.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.is_stopping()
+    }
+
     /// Returns a handle that stops the pipeline from elsewhere.
     pub fn stopper(&self) -> Stopper {
         Stopper(Arc::clone(&self.shared))
