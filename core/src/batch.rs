@@ -153,6 +153,7 @@ impl Batch {
 
     /// Returns another handle to the same records, which can't be processed. Their memory lives as
     /// long as it, also beyond the handler that was given the batch.
+    #[must_use]
     pub fn view(&self) -> Self {
         Self::lent(&self.content, self.lane())
     }
