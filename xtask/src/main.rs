@@ -1,5 +1,6 @@
 //! The project's own tasks. People and CI call the same ones.
 
+mod conformance;
 mod lint;
 mod needs;
 mod parts;
@@ -27,6 +28,8 @@ enum Task {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Every scenario in every language on both brokers
+    Conformance(conformance::Args),
     /// ksem against its peers, on one real node; arguments go to ksem-bench
     Bench {
         /// As `ksem-bench --help` says
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Lint => lint::run(),
         Task::Test { only } => test::run(only.as_deref()),
+        Task::Conformance(args) => conformance::run(&args),
         Task::Bench { args } => bench(&args),
     };
     match result {
