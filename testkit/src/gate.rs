@@ -125,7 +125,14 @@ impl Gate {
         let mut rules = self.state.lock();
         rules.made += 1;
         let number = rules.made;
-        rules.rules.push(Rule { number, client: client.to_owned(), api: api as i16, side, skip, phase: Phase::Waiting });
+        rules.rules.push(Rule {
+            number,
+            client: client.to_owned(),
+            api: api as i16,
+            side,
+            skip,
+            phase: Phase::Waiting,
+        });
         Hold { number, state: Arc::clone(&self.state) }
     }
 }

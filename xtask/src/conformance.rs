@@ -45,9 +45,12 @@ fn rust() -> Result<Vec<String>> {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let unknown = args.language.iter().find(|language| !LANGUAGES.contains(&language.as_str()));
-    ensure!(unknown.is_none(), "{} is none of {}", unknown.map_or("", |name| name), LANGUAGES.join(", "));
-    let languages: Vec<&str> =
-        LANGUAGES.iter().copied().filter(|name| args.language.is_empty() || args.language.iter().any(|l| l == name)).collect();
+    ensure!(unknown.is_none(), "{} is none of {}", unknown.map_or("", String::as_str), LANGUAGES.join(", "));
+    let languages: Vec<&str> = LANGUAGES
+        .iter()
+        .copied()
+        .filter(|name| args.language.is_empty() || args.language.iter().any(|l| l == name))
+        .collect();
     needs::provide(&TO_BUILD)?;
     if args.broker.as_deref() != Some("embedded") {
         needs::provide(&FOR_KAFKA)?;

@@ -1,7 +1,7 @@
 //! The conformance driver of Rust: see `tests/PROTOCOL.md`.
 
-mod handler;
 mod forms;
+mod handler;
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, Write};

@@ -241,7 +241,11 @@ impl Cell<'_> {
                 let committed = self.stage.committed(&self.group(), &topic)?;
                 Ok(committed.get(&partition).is_some_and(|at| *at >= offset))
             };
-            self.wait_for(&format!("the report's offset {topic}[{partition}] = {offset} is committed"), SOON, is_there)?;
+            self.wait_for(
+                &format!("the report's offset {topic}[{partition}] = {offset} is committed"),
+                SOON,
+                is_there,
+            )?;
         }
         Ok(())
     }

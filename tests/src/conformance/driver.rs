@@ -196,7 +196,8 @@ impl Driver {
 
     fn tail(&self) -> String {
         let bytes = fs::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TAIL)..]).trim().replace('\n', "\n      | ");
+        let text =
+            String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TAIL)..]).trim().replace('\n', "\n      | ");
         if text.is_empty() { String::new() } else { format!("; it had said:\n      | {text}") }
     }
 }

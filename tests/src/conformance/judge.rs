@@ -82,7 +82,9 @@ pub(super) fn offsets(report: &Value) -> Result<BTreeMap<(String, i32), i64>> {
         let (topic, partition, offset) = (entry[0].as_str()?, entry[1].as_i64()?, entry[2].as_i64()?);
         Some(((topic.to_owned(), partition as i32), offset))
     };
-    list.iter().map(|e| entry(e).with_context(|| format!("an offset is topic, partition, offset, unlike {e}"))).collect()
+    list.iter()
+        .map(|e| entry(e).with_context(|| format!("an offset is topic, partition, offset, unlike {e}")))
+        .collect()
 }
 
 /// The columns of a batch are those of the records in the broker's log.

@@ -39,8 +39,7 @@ impl Table {
         let rows = suite.scenarios.iter().map(|scenario| scenario.id.clone()).collect();
         let columns = suite.brokers.iter();
         let columns = columns.flat_map(|broker| suite.drivers.iter().map(move |(name, _)| (name.clone(), *broker)));
-        let mut table =
-            Self { rows, columns: columns.collect(), cells: BTreeMap::new(), expected: BTreeSet::new() };
+        let mut table = Self { rows, columns: columns.collect(), cells: BTreeMap::new(), expected: BTreeSet::new() };
         for scenario in &suite.scenarios {
             for (language, broker) in table.columns.clone() {
                 if !scenario.is_for(broker) {
@@ -151,7 +150,8 @@ impl fmt::Display for Table {
             self.count(|verdict| matches!(verdict, Verdict::Failed(_))),
             self.count(|verdict| matches!(verdict, Verdict::NoDriver(_))),
             self.count(|verdict| matches!(verdict, Verdict::Reason(_))),
-            self.count(|verdict| matches!(verdict, Verdict::Reason(_))) as f64 * 100.0 / self.expected.len().max(1) as f64,
+            self.count(|verdict| matches!(verdict, Verdict::Reason(_))) as f64 * 100.0
+                / self.expected.len().max(1) as f64,
         )
     }
 }
