@@ -23,8 +23,8 @@ impl Listening {
     }
 }
 
-/// Binds `address`. Clients are told `advertise` if given, else the host that was asked for; a wildcard address is
-/// no place to connect to, so it is advertised as loopback.
+/// Binds `address`. Clients are told `advertise` if given, which may have a port of its own, else the host that was
+/// asked for; a wildcard address is no place to connect to, so it is advertised as loopback.
 pub(crate) fn bind(address: &str, advertise: Option<&str>) -> Result<Listening, BrokerError> {
     let bad = |reason: String| BrokerError::BadAddress { address: address.to_owned(), reason };
     let (host, port) = address
@@ -44,6 +44,13 @@ pub(crate) fn bind(address: &str, advertise: Option<&str>) -> Result<Listening, 
     }
     let listener = TcpListener::bind(&candidates[..]).map_err(|error| BrokerError::from_bind(address, &error))?;
     let local = listener.local_addr().map_err(|error| BrokerError::from_bind(address, &error))?;
+    let elsewhere = advertise.and_then(|name| {
+        let (host, port) = name.rsplit_once(':').filter(|(host, _)| !host.contains(':'))?;
+        Some((host, port.parse().ok()?))
+    });
+    if let Some((host, port)) = elsewhere {
+        return Ok(Listening { listener, host: host.to_owned(), port });
+    }
     let host = match (advertise, local.ip()) {
         (Some(name), _) => name.to_owned(),
         (None, IpAddr::V4(ip)) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
@@ -68,6 +75,9 @@ mod tests {
     fn a_host_that_was_given_is_kept() {
         assert_eq!(bind("localhost:0", None).expect("bind").host, "localhost");
         assert_eq!(bind("0.0.0.0:0", Some("kafka.test")).expect("bind").host, "kafka.test");
+        let behind_a_proxy = bind("127.0.0.1:0", Some("kafka.test:9092")).expect("bind");
+        assert_eq!(behind_a_proxy.bootstrap(), "kafka.test:9092");
+        assert_eq!(bind("127.0.0.1:0", Some("fe80::1:2")).expect("bind").host, "fe80::1:2");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The broker as its owner sees it: a builder and a handle, both synchronous.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -43,8 +44,8 @@ impl Builder {
         self
     }
 
-    /// The host that clients are told to connect to. The default is the host given to [`Builder::listen`], or
-    /// loopback where that is a wildcard address.
+    /// The host that clients are told to connect to, or `host:port` where a proxy is in front. The default is the
+    /// host given to [`Builder::listen`], or loopback where that is a wildcard address.
     #[must_use]
     pub fn advertise(mut self, host: impl Into<String>) -> Self {
         self.advertise = Some(host.into());
@@ -81,6 +82,7 @@ impl Builder {
         // Bound here, on the caller's thread, so that the error belongs to the caller and the port is known.
         let listening = address::bind(&self.listen, self.advertise.as_deref())?;
         let bootstrap = listening.bootstrap();
+        let own = listening.listener.local_addr().map_err(|error| BrokerError::from_bind(&self.listen, &error))?;
         let other = |reason: String| BrokerError::Other { address: self.listen.clone(), reason };
         let (started, outcome) = mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -90,7 +92,7 @@ impl Builder {
             .spawn(move || run(&settings, listening, &started, stopped))
             .map_err(|error| other(format!("no thread for it: {error}")))?;
         match outcome.recv() {
-            Ok(Ok(shared)) => Ok(EmbeddedBroker { bootstrap, shared, stop: Some(stop), thread: Some(thread) }),
+            Ok(Ok(shared)) => Ok(EmbeddedBroker { bootstrap, own, shared, stop: Some(stop), thread: Some(thread) }),
             Ok(Err(reason)) => Err(other(reason)),
             Err(_) => Err(other("its thread ended before it was up".to_owned())),
         }
@@ -168,6 +170,7 @@ async fn prepare(settings: &Builder, listening: Listening) -> Result<(Front, Arc
 #[derive(Debug)]
 pub struct EmbeddedBroker {
     bootstrap: String,
+    own: SocketAddr,
     shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -182,6 +185,11 @@ impl EmbeddedBroker {
     /// What to give a client as `bootstrap.servers`.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// Where it listens itself, which differs from what it advertises where a proxy is in front of it.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.own
     }
 
     /// Creates a topic. `false` if it exists already.

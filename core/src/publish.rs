@@ -69,7 +69,10 @@ fn connect(config: &Config, guarantee: Guarantee, transactional_id: &str) -> Res
 
 fn in_transaction(producer: &mut Producer, output: &Output) -> Result<(u64, Sent), Failure> {
     producer.begin()?;
-    let delivered = producer.produce(output)?;
+    let delivered = producer.produce(output).inspect_err(|_| {
+        // Readers of committed records would wait for its time-out. If this fails too, they do.
+        let _ = producer.abort();
+    })?;
     match producer.commit() {
         Ok(sent) => Ok((delivered.acknowledged, sent)),
         Err(mut failure) => {

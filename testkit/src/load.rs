@@ -7,6 +7,7 @@ use krafka::Record;
 use krafka::producer::Acks;
 
 use crate::client;
+use crate::reader::ReadRecord;
 
 /// Digits of an id at the start of a value.
 const DIGITS: usize = 20;
@@ -73,6 +74,37 @@ pub fn produce(
         }
         producer.close().await?;
         Ok(written)
+    })
+}
+
+/// Writes these records, in this order, to their partitions. The offsets and the topic are not looked at.
+///
+/// # Errors
+///
+/// When a record could not be written. Those before it may have been.
+pub fn produce_records(bootstrap: &str, topic: &str, records: &[ReadRecord]) -> Result<()> {
+    client::wait(async {
+        let kafka = client::connect(bootstrap).await?;
+        let producer = kafka.producer().acks(Acks::All).max_request_size(64 << 20).build().await?;
+        for record in records {
+            let mut sent = Record::new(topic, record.value.clone().unwrap_or_default()).partition(record.partition);
+            if record.value.is_none() {
+                sent = sent.without_value();
+            }
+            if let Some(key) = &record.key {
+                sent = sent.key(key.clone());
+            }
+            for (name, value) in &record.headers {
+                sent = match value {
+                    Some(value) => sent.header(name, value.clone()),
+                    None => sent.null_header(name),
+                };
+            }
+            // One after the other, so that their order is certain.
+            let _ = producer.send(sent.timestamp(record.timestamp)).await.context("a record was not written")?;
+        }
+        producer.close().await?;
+        Ok(())
     })
 }
 

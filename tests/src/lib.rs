@@ -13,6 +13,7 @@
 //! | `KSEM_BIN` | the binary under test; without it, it is built |
 
 mod binary;
+pub mod conformance;
 mod run;
 mod scene;
 mod settings;

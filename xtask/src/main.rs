@@ -2,6 +2,7 @@
 
 mod instructions;
 mod c;
+mod conformance;
 mod lint;
 mod needs;
 mod node;
@@ -42,6 +43,8 @@ enum Task {
     },
     /// Builds the packages, in `dist/`
     Package,
+    /// Every scenario in every language on both brokers
+    Conformance(conformance::Args),
     /// ksem against its peers, on one real node; arguments go to ksem-bench
     Bench {
         /// As `ksem-bench --help` says
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Task::Gen => c::header::write(),
         Task::Install { prefix } => c::install::run(&prefix),
         Task::Package => package(),
+        Task::Conformance(args) => conformance::run(&args),
         Task::Bench { args } => bench(&args),
         Task::Instructions { args } => instructions::run(&args),
     };

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::needs::{self, FOR_NODE};
 use crate::parts::{root, succeed};
-use crate::test::built;
+use crate::test::built_file;
 
 /// Runs the package's own tests on the addon that the workspace's build has made.
 pub(crate) fn tests() -> Result<()> {
@@ -77,8 +77,6 @@ pub(crate) fn package() -> Result<()> {
 }
 
 /// The command that starts the conformance driver.
-// It is not used before the conformance suite has a line for it.
-#[allow(dead_code)]
 pub(crate) fn driver() -> Result<Vec<String>> {
     assemble()?;
     Ok(vec!["node".into(), work_folder()?.join("driver.mjs").display().to_string()])
@@ -90,7 +88,7 @@ fn assemble() -> Result<PathBuf> {
     let native = package_folder().join("native");
     fs::create_dir_all(&native)?;
     let addon = native.join(format!("ksem.{}.node", platform()));
-    let module = built(&format!("{DLL_PREFIX}ksem_node{DLL_SUFFIX}"))?;
+    let module = built_file(&format!("{DLL_PREFIX}ksem_node{DLL_SUFFIX}"))?;
     // A process that still has the old one keeps it.
     let fresh = native.join("fresh");
     fs::copy(&module, &fresh).with_context(|| format!("{}: build the workspace first", module.display()))?;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::needs::{self, FOR_PYTHON};
 use crate::parts::{forget_cargo, root, succeed};
-use crate::test::built;
+use crate::test::built_file;
 
 /// Runs the package's own tests on the module that the workspace's build has made.
 pub(crate) fn tests() -> Result<()> {
@@ -44,6 +44,14 @@ pub(crate) fn types() -> Result<()> {
     let config = root().join("bindings-python/pyproject.toml");
     stubtest.args(["-m", "mypy.stubtest", "ksem", "--mypy-config-file"]).arg(config);
     succeed(stubtest.current_dir(folder()?).env("MYPYPATH", &package))
+}
+
+/// The command that starts the conformance driver.
+pub(crate) fn driver() -> Result<Vec<String>> {
+    let python = tools()?.join("bin/python");
+    assemble(&python)?;
+    let driver = root().join("tests/drivers/python/driver.py");
+    Ok(vec![python.display().to_string(), driver.display().to_string()])
 }
 
 /// Builds the wheel, and uses it in an environment that has nothing else.
@@ -124,7 +132,7 @@ fn assemble(python: &Path) -> Result<()> {
             fs::copy(&source, ksem.join(source.file_name().unwrap_or_default()))?;
         }
     }
-    let module = built(&format!("{DLL_PREFIX}_ksem{DLL_SUFFIX}"))?;
+    let module = built_file(&format!("{DLL_PREFIX}_ksem{DLL_SUFFIX}"))?;
     let target = ksem.join("_ksem.abi3.so");
     // A process that still has the old one keeps it.
     let fresh = ksem.join("_ksem.new");

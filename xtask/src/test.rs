@@ -46,6 +46,8 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     part("real Kafka: frozen runs", || suite(&["zombie"]));
     part("real Kafka: members come and go", || suite(&["groups"]));
     part("real Kafka: nodes are killed", || suite(&["cluster_faults"]));
+    part("conformance: the runner", || suite(&["conformance"]));
+    part("conformance", crate::conformance::of_what_is_there);
     parts.conclude()
 }
 
