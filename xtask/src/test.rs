@@ -27,6 +27,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     part("C and C++: the interface", c::on_the_embedded_broker);
     part("C and C++: sanitizers", c::sanitized);
     part("C and C++: valgrind", c::under_valgrind);
+    part("C and C++: drivers", c::drivers::test);
     part("C and C++: package and examples", c::package::test);
     part("testkit on real Kafka", || suite(&["isolation", "one_node", "three_nodes"]));
     part("real Kafka: errors", || suite(&["errors"]));
