@@ -293,7 +293,7 @@ const char *ksem_error_message(const struct ksem_error *error);
 // Returns one line for logs: code, name, message and context. Lives as long as the error.
 const char *ksem_error_text(const struct ksem_error *error);
 
-// Returns the code's name, such as "producer_fenced".
+// Returns the code's name, such as `producer_fenced`.
 const char *ksem_error_name(const struct ksem_error *error);
 
 // Returns which part has to change: "config", "unavailable", "transaction", "handler", "data" or "internal".
@@ -302,7 +302,7 @@ const char *ksem_error_class(const struct ksem_error *error);
 // Returns what to do: "never" (change something first), "retry" (the same call), or "reopen" (a new pipeline).
 const char *ksem_error_retry(const struct ksem_error *error);
 
-// Returns what became of the batch: "not_applied", "applied" or "unknown".
+// Returns what became of the batch: `not_applied`, "applied" or "unknown".
 const char *ksem_error_outcome(const struct ksem_error *error);
 
 // Returns how many facts the error has.
@@ -436,7 +436,7 @@ const char *ksem_metrics_name(const struct ksem_metrics *metrics, size_t index);
 // Returns a counter's value; 0 if there is no such one.
 uint64_t ksem_metrics_value(const struct ksem_metrics *metrics, size_t index);
 
-// Returns the value of a counter by its name, such as "records_in"; 0 if there is no such one.
+// Returns the value of a counter by its name, such as `records_in`; 0 if there is no such one.
 uint64_t ksem_metrics_get(const struct ksem_metrics *metrics, const char *name);
 
 // Frees metrics. NULL is allowed.
@@ -565,7 +565,7 @@ size_t ksem_code_count(void);
 // Returns an error code, in the order of the numbers; 0 behind the last one.
 ksem_status ksem_code_at(size_t index);
 
-// Returns a code's name, such as "producer_fenced"; NULL for a number that is no code.
+// Returns a code's name, such as `producer_fenced`; NULL for a number that is no code.
 const char *ksem_code_name(ksem_status status);
 
 // Returns one sentence about a code; NULL for a number that is no code.
@@ -580,7 +580,7 @@ const char *ksem_code_retry(ksem_status status);
 // Returns a code's usual outcome; NULL for a number that is no code.
 const char *ksem_code_outcome(ksem_status status);
 
-// Reads a guarantee's name, such as "exactly_once"; hyphens and capitals are accepted.
+// Reads a guarantee's name, such as `exactly_once`; hyphens and capitals are accepted.
 ksem_status ksem_guarantee_parse(const char *name, ksem_guarantee *guarantee, struct ksem_error **error);
 
 // Returns a guarantee's name; NULL for a number that is no guarantee.

@@ -108,7 +108,7 @@ pub unsafe extern "C" fn ksem_error_text(error: *const ksem_error) -> *const c_c
     value(c"".as_ptr(), || Ok(borrow!(error)?.text.as_ptr()))
 }
 
-/// Returns the code's name, such as "producer_fenced".
+/// Returns the code's name, such as `producer_fenced`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ksem_error_name(error: *const ksem_error) -> *const c_char {
     value(c"".as_ptr(), || Ok(table::word(borrow!(error)?.error.code().name())))
@@ -126,7 +126,7 @@ pub unsafe extern "C" fn ksem_error_retry(error: *const ksem_error) -> *const c_
     value(c"".as_ptr(), || Ok(table::word(borrow!(error)?.error.retry().name())))
 }
 
-/// Returns what became of the batch: "not_applied", "applied" or "unknown".
+/// Returns what became of the batch: `not_applied`, "applied" or "unknown".
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ksem_error_outcome(error: *const ksem_error) -> *const c_char {
     value(c"".as_ptr(), || Ok(table::word(borrow!(error)?.error.outcome().name())))

@@ -42,7 +42,7 @@ pub unsafe extern "C" fn ksem_metrics_value(metrics: *const ksem_metrics, index:
     value(0, || Ok(borrow!(metrics)?.at(index)?.1))
 }
 
-/// Returns the value of a counter by its name, such as "records_in"; 0 if there is no such one.
+/// Returns the value of a counter by its name, such as `records_in`; 0 if there is no such one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ksem_metrics_get(metrics: *const ksem_metrics, name: *const c_char) -> u64 {
     value(0, || {

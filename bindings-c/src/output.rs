@@ -111,8 +111,11 @@ fn add(output: *mut ksem_output, body: impl FnOnce(&mut ksem_output) -> Result<(
     })
 }
 
+/// A key and a value.
+type Pair<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// Reads one pair that a caller gave.
-fn pair<'a>(key: ksem_bytes, value: ksem_bytes) -> Result<(Option<&'a [u8]>, Option<&'a [u8]>)> {
+fn pair<'a>(key: ksem_bytes, value: ksem_bytes) -> Result<Pair<'a>> {
     // SAFETY: the interface's rule: bytes are NULL or as long as they say, and stay during the call.
     unsafe { Ok((key.get("key")?, value.get("value")?)) }
 }

@@ -43,7 +43,7 @@ pub extern "C" fn ksem_code_at(index: usize) -> ksem_status {
     Code::ALL.get(index).map_or(0, |code| code.number() as ksem_status)
 }
 
-/// Returns a code's name, such as "producer_fenced"; NULL for a number that is no code.
+/// Returns a code's name, such as `producer_fenced`; NULL for a number that is no code.
 #[unsafe(no_mangle)]
 pub extern "C" fn ksem_code_name(status: ksem_status) -> *const c_char {
     value(std::ptr::null(), || Ok(word(code(status)?.name())))
@@ -73,7 +73,7 @@ pub extern "C" fn ksem_code_outcome(status: ksem_status) -> *const c_char {
     value(std::ptr::null(), || Ok(word(code(status)?.outcome().name())))
 }
 
-/// Reads a guarantee's name, such as "exactly_once"; hyphens and capitals are accepted.
+/// Reads a guarantee's name, such as `exactly_once`; hyphens and capitals are accepted.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ksem_guarantee_parse(
     name: *const c_char,

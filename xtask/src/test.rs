@@ -33,6 +33,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     part("C and C++: the interface", c::on_the_embedded_broker);
     part("C and C++: sanitizers", c::sanitized);
     part("C and C++: valgrind", c::under_valgrind);
+    part("C and C++: drivers", c::drivers::test);
     part("C and C++: package and examples", c::package::test);
     part("npm: tests", node::tests);
     part("npm: types", node::types);

@@ -1,8 +1,10 @@
 //! The conformance drivers of C and C++ (tests/PROTOCOL.md): built against what was built of libksem.
 
+use std::io::Write;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::install::{self, Symbols};
 use super::programs::{Language, NEEDS, folder};
@@ -28,6 +30,20 @@ pub(crate) fn c() -> Result<Vec<String>> {
 /// Builds the driver of C++, and returns the command that starts it.
 pub(crate) fn cpp() -> Result<Vec<String>> {
     build("driver-cpp", &[root().join("tests/drivers/cpp/main.cpp")], &[])
+}
+
+/// Both are built, start, and end when they are told to.
+pub(crate) fn test() -> Result<()> {
+    for command in [c()?, cpp()?] {
+        let mut driver = Command::new(&command[0]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        if let Some(input) = &mut driver.stdin {
+            writeln!(input, r#"{{"id": 1, "do": "exit"}}"#)?;
+        }
+        let output = driver.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.success() && said.contains("\"ok\":{}"), "{command:?} said {said:?}: {}", output.status);
+    }
+    Ok(())
 }
 
 fn build(name: &str, sources: &[PathBuf], libraries: &[&str]) -> Result<Vec<String>> {

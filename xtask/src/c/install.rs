@@ -1,4 +1,4 @@
-//! `cargo xtask install --prefix DIR`: the library, its headers, and what pkg-config and CMake need to find them.
+//! `cargo xtask install --prefix DIR`: the library, its headers, and what pkg-config and `CMake` need to find them.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -139,7 +139,7 @@ impl Broker {
         let mut broker = Self { child, bootstrap: String::new() };
         BufReader::new(output).read_line(&mut line)?;
         let address = line.split('"').find(|text| text.starts_with("127.0.0.1:"));
-        broker.bootstrap = address.with_context(|| format!("the broker said {line:?}"))?.to_owned();
+        address.with_context(|| format!("the broker said {line:?}"))?.clone_into(&mut broker.bootstrap);
         Ok(broker)
     }
 
