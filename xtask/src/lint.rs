@@ -64,7 +64,18 @@ fn layers() -> Result<()> {
 
 fn sizes() -> Result<()> {
     let mut long = Vec::new();
-    for folder in ["core", "broker", "cli", "bindings-python", "bindings-c", "bindings-node", "testkit", "tests", "bench", "xtask"] {
+    for folder in [
+        "core",
+        "broker",
+        "cli",
+        "bindings-python",
+        "bindings-c",
+        "bindings-node",
+        "testkit",
+        "tests",
+        "bench",
+        "xtask",
+    ] {
         for file in sources(&root().join(folder))? {
             let lines = fs::read_to_string(&file)?.lines().count();
             let tests = file.components().any(|part| part.as_os_str() == "tests");

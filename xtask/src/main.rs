@@ -1,8 +1,8 @@
 //! The project's own tasks. People and CI call the same ones.
 
-mod instructions;
 mod c;
 mod conformance;
+mod instructions;
 mod lint;
 mod needs;
 mod node;

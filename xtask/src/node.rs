@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::needs::{self, FOR_NODE};
 use crate::parts::{root, succeed};
-use crate::test::built_file;
+use crate::test::{built, built_file};
 
 /// Runs the package's own tests on the addon that the workspace's build has made.
 pub(crate) fn tests() -> Result<()> {

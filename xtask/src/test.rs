@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::instructions;
 use crate::c;
+use crate::instructions;
 use crate::needs::{self, FOR_KAFKA, TO_BUILD};
 use crate::node;
 use crate::parts::{Parts, cargo, succeed};

@@ -1,4 +1,4 @@
-//! `bindings-c/include/ksem.h`: made from the crate's sources by cbindgen, and from the core's table of errors.
+//! `include/ksem.h`: made from the crate's sources by cbindgen, and from the core's table of errors.
 
 use std::fmt::Write;
 use std::fs;
@@ -35,7 +35,7 @@ const RULES: &str = "\
  */";
 
 pub(crate) fn path() -> PathBuf {
-    root().join("bindings-c/include/ksem.h")
+    root().join("include/ksem.h")
 }
 
 /// Writes the header.
@@ -46,7 +46,7 @@ pub(crate) fn write() -> Result<()> {
 /// Fails if what is committed is not what would be written.
 pub(crate) fn check() -> Result<()> {
     let committed = fs::read_to_string(path()).with_context(|| format!("reading {}", path().display()))?;
-    ensure!(committed == text()?, "bindings-c/include/ksem.h is not what its sources say; run `cargo xtask gen`");
+    ensure!(committed == text()?, "include/ksem.h is not what its sources say; run `cargo xtask gen`");
     Ok(())
 }
 

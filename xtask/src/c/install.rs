@@ -39,9 +39,8 @@ pub(crate) enum Symbols {
 /// Installs what was built.
 pub(crate) fn into(prefix: &Path, symbols: Symbols) -> Result<()> {
     ensure!(cfg!(target_os = "linux"), "installing libksem is written for Linux; on others, copy it by hand");
-    let crate_folder = root().join("bindings-c");
     for header in ["ksem.h", "ksem.hpp"] {
-        copy(&crate_folder.join("include").join(header), &prefix.join("include").join(header))?;
+        copy(&root().join("include").join(header), &prefix.join("include").join(header))?;
     }
     let lib = prefix.join("lib");
     let whole = format!("libksem.so.{VERSION}");
@@ -60,7 +59,7 @@ pub(crate) fn into(prefix: &Path, symbols: Symbols) -> Result<()> {
     fill("ksem-config.cmake.in", &lib.join("cmake/ksem/ksem-config.cmake"))?;
     fill("ksem-config-version.cmake.in", &lib.join("cmake/ksem/ksem-config-version.cmake"))?;
     let doc = prefix.join("share/doc/ksem");
-    copy(&crate_folder.join("README.md"), &doc.join("README.md"))?;
+    copy(&root().join("bindings-c/README.md"), &doc.join("README.md"))?;
     copy(&root().join("LICENSE"), &doc.join("LICENSE"))
 }
 

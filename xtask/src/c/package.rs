@@ -12,7 +12,7 @@ use super::install::{self, Symbols, VERSION};
 use super::programs::{NEEDS, folder, run};
 use crate::needs;
 use crate::parts::{cargo, root, succeed};
-use crate::test::built;
+use crate::test::{built, built_file};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -42,8 +42,9 @@ pub(crate) fn test() -> Result<()> {
     for program in &programs {
         runs(program, &prefix)?;
     }
-    // The static one has the first one's group, for which nothing is left there.
-    let names = [&programs[0], &programs[2]].map(|program| program.display().to_string());
+    // The static one has the first one's group, for which nothing is left there. That in Rust is built with the workspace.
+    let rust = built_file("examples/orders")?;
+    let names = [&programs[0], &programs[2], &rust].map(|program| program.display().to_string());
     let mut test = cargo(&["test", "--release", "--workspace", "--exclude", "xtask", "--test", "examples"]);
     test.args(["--", "--ignored", "--nocapture"]).env("KSEM_EXAMPLES", names.join("\n"));
     succeed(test.env("LD_LIBRARY_PATH", prefix.join("lib")))
