@@ -49,7 +49,7 @@ impl Batcher {
         self.records += 1;
         self.bytes += bytes;
         self.largest = self.largest.max(bytes).max(1);
-        self.closes_at.get_or_insert(now + self.limits.linger);
+        self.closes_at.get_or_insert_with(|| now + self.limits.linger);
     }
 
     /// Returns how long to wait for more; zero closes the batch. An empty batch waits for `idle`.

@@ -254,11 +254,13 @@ fn enqueue(client: &Client, topic: *mut sys::rd_kafka_topic_t, record: &OutputRe
         [] => std::ptr::null_mut(),
         _ => headers(record)?,
     };
-    let started = Instant::now();
+    let mut full_since = None;
     loop {
         match send(client, topic, record, headers) {
             NO_ERROR => return Ok(()),
-            Kafka::RD_KAFKA_RESP_ERR__QUEUE_FULL if started.elapsed() < QUEUE_PATIENCE => {
+            Kafka::RD_KAFKA_RESP_ERR__QUEUE_FULL
+                if full_since.get_or_insert_with(Instant::now).elapsed() < QUEUE_PATIENCE =>
+            {
                 // SAFETY: the client is valid; this sends what is held, and serves the delivery reports, which make room.
                 unsafe { sys::rd_kafka_flush(client.raw(), 10) };
             }
