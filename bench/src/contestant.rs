@@ -117,7 +117,7 @@ const VARIANTS: &[Standing] = &[
 
 /// What the defaults are compared with, for two processors and four partitions. Change it whenever `--variant` finds
 /// something that is faster: the target is about the best that is known.
-const TUNED: &[(&str, &str)] = &[("transactions.lanes", "2"), ("transactions.in_flight", "3")];
+const TUNED: &[(&str, &str)] = &[("transactions.in_flight", "1")];
 
 /// Every contestant for these cadences. `set` is set for ksem everywhere.
 pub(crate) fn all(cadences: &[Cadence], set: &[(String, String)], more: &[Variant]) -> Vec<Contestant> {
