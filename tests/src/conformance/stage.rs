@@ -30,8 +30,10 @@ enum Broker {
 
 /// How long the markers of the last transactions may take to be written: less than what is left open would take to time out.
 const STABLE_WITHIN: Duration = Duration::from_secs(12);
-/// The longest transaction that the real broker allows.
-const TRANSACTION_MAX_TIMEOUT_MS: u32 = 600_000;
+/// The longest transaction that the real broker allows; and a machine that is busy with all cells must not make its
+/// controller take it for dead.
+const PROPERTIES: [(&str, &str); 2] =
+    [("transaction.max.timeout.ms", "600000"), ("broker.session.timeout.ms", "60000")];
 
 impl Stage {
     /// Starts one.
@@ -50,11 +52,11 @@ impl Stage {
                 Broker::Embedded(broker)
             }
             BrokerKind::Real => {
-                let cluster = Cluster::start(
-                    &ClusterConfig::one()
-                        .proxies([gate.port()])
-                        .property("transaction.max.timeout.ms", TRANSACTION_MAX_TIMEOUT_MS.to_string()),
-                )?;
+                let mut config = ClusterConfig::one().proxies([gate.port()]);
+                for (name, value) in PROPERTIES {
+                    config = config.property(name, value);
+                }
+                let cluster = Cluster::start(&config)?;
                 gate.lead_to(cluster.behind_proxies().first().context("a place behind the gate")?);
                 Broker::Real(Box::new(cluster))
             }
