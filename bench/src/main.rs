@@ -89,7 +89,7 @@ enum Command {
     LatencyPart { job: String },
     /// Runs the hot path; `instructions` starts this under valgrind.
     #[command(name = instructions::program::SUBCOMMAND, hide = true)]
-    HotPath { bootstrap: String, guarantee: Guarantee },
+    HotPath { bootstrap: String, guarantee: ksem::Guarantee },
 }
 
 #[derive(Args)]

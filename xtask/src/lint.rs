@@ -41,7 +41,7 @@ const LAYERS: &[(&str, &[&str], &str)] = &[
     ("core/src/config", &["rdkafka_sys", "crate::engine", "crate::kafka", "unsafe "], "configuration is data"),
     ("cli/src", &["rdkafka::", "rdkafka_sys", "unsafe "], "the command line uses the public interface"),
     ("bindings-python/src", &["rdkafka", "unsafe "], "the Python layer uses the public interface"),
-    ("bindings-node/src", &["rdkafka", "unsafe "], "the layer uses the public interface"),
+    ("bindings-node/src", &["rdkafka::", "rdkafka_sys", "unsafe "], "the layer uses the public interface"),
     ("broker/src", &["rdkafka_sys", "unsafe "], "the embedded broker shares nothing with ksem's client"),
     ("bindings-c/src", &["rdkafka"], "the bindings use the public interface"),
     ("testkit/src", &["rdkafka", "ksem::", "unsafe "], "the judge shares no code with what it judges"),

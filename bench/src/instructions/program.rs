@@ -30,7 +30,7 @@ pub(crate) fn serve(bootstrap: &str, guarantee: Guarantee) -> Result<()> {
         ("kafka.queued.min.messages", "100000".to_owned()),
     ];
     let fields = fields.map(|(field, value)| (field.to_owned(), value));
-    let text = configuration(bootstrap, &group, INPUT, guarantee, &fields);
+    let text = configuration(bootstrap, &group, &[INPUT.to_owned()], guarantee, &fields);
     let pipeline = Pipeline::open(Config::from_toml_str(&text, "the program's settings")?)?;
     let mut columns = Columns::default();
     for number in 0..BATCHES {

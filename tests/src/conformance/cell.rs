@@ -241,11 +241,7 @@ impl Cell<'_> {
                 let committed = self.stage.committed(&self.group(), &topic)?;
                 Ok(committed.get(&partition).is_some_and(|at| *at >= offset))
             };
-            self.wait_for(
-                &format!("the report's offset {topic}[{partition}] = {offset} is committed"),
-                SOON,
-                is_there,
-            )?;
+            wait_for(&format!("the report's offset {topic}[{partition}] = {offset} is committed"), SOON, is_there)?;
         }
         Ok(())
     }
@@ -262,15 +258,6 @@ impl Cell<'_> {
     fn visible(&self, topic: &str) -> Result<usize> {
         let topic = self.names.text(&format!("${topic}"));
         Ok(self.stage.read(&topic, Isolation::ReadCommitted)?.len())
-    }
-
-    fn wait_for(&self, what: &str, limit: Duration, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-        let until = Instant::now() + limit;
-        while !holds()? {
-            ensure!(Instant::now() < until, "not within {limit:?}: {what}");
-            thread::sleep(LOOK);
-        }
-        Ok(())
     }
 
     fn perform(&mut self, step: &Do) -> Result<()> {
@@ -333,11 +320,11 @@ impl Cell<'_> {
     fn look(&mut self, step: &Do) -> Result<()> {
         match step {
             Do::WaitCommitted(least) => {
-                self.wait_for(&format!("{least} records are committed"), PATIENCE, || Ok(self.committed()? >= *least))
+                wait_for(&format!("{least} records are committed"), PATIENCE, || Ok(self.committed()? >= *least))
             }
             Do::WaitVisible { topic, count } => {
                 let what = format!("{count} records of {topic} are visible");
-                self.wait_for(&what, PATIENCE, || Ok(self.visible(topic)? >= *count))
+                wait_for(&what, PATIENCE, || Ok(self.visible(topic)? >= *count))
             }
             Do::Committed(expected) => {
                 let committed = self.committed()?;
@@ -365,7 +352,7 @@ impl Cell<'_> {
         let opened = driver.ask(&json!({ "do": "open", "pipe": "p", "config": config }))?;
         expect_ok(driver.answer(opened, PATIENCE)?, "open")?;
         let run = driver.ask(&json!({ "do": "run", "pipe": "p", "handler": handler }))?;
-        self.wait_for(&format!("the successor has committed {all}"), PATIENCE, || Ok(self.committed()? >= all))?;
+        wait_for(&format!("the successor has committed {all}"), PATIENCE, || Ok(self.committed()? >= all))?;
         let driver = self.driver(FINISHER)?;
         let stop = driver.ask(&json!({ "do": "stop", "pipe": "p" }))?;
         expect_ok(driver.answer(stop, PATIENCE)?, "stop")?;
@@ -395,4 +382,13 @@ fn expect_ok(answer: Answer, verb: &str) -> Result<()> {
         Answer::Cannot(why) => Err(Cannot(why).into()),
         Answer::Error(error) => bail!("the successor's `{verb}` failed: {error}"),
     }
+}
+
+fn wait_for(what: &str, limit: Duration, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    let until = Instant::now() + limit;
+    while !holds()? {
+        ensure!(Instant::now() < until, "not within {limit:?}: {what}");
+        thread::sleep(LOOK);
+    }
+    Ok(())
 }
