@@ -10,7 +10,7 @@ use ksem_tests::conformance::{BrokerKind, Suite, folder, load, run};
 /// Plays the scenarios of tests/scenarios with the drivers that are given.
 #[derive(Parser)]
 struct Cli {
-    /// A language and its driver's command, as a JSON list of texts: rust=["target/release/ksem-driver"]
+    /// A language and its driver's command, as a JSON list of texts: `rust=["target/release/ksem-driver"]`
     #[arg(long = "driver", value_name = "LANGUAGE=JSON")]
     drivers: Vec<String>,
     /// A language that has no driver, and why: its cells fail

@@ -327,6 +327,8 @@ impl Cell<'_> {
                 wait_for(&what, PATIENCE, || Ok(self.visible(topic)? >= *count))
             }
             Do::Committed(expected) => {
+                // A transaction's offsets are there when its markers are, a moment after the reply to EndTxn.
+                let _ = wait_for("the offsets", SOON, || Ok(self.committed()? >= *expected));
                 let committed = self.committed()?;
                 ensure!(committed == *expected, "{committed} records are committed, expected {expected}");
                 Ok(())
