@@ -73,13 +73,14 @@ struct Polled {
 const LOOK: Duration = Duration::from_millis(100);
 
 impl Lane {
-    pub(crate) fn new(id: usize, depth: usize, shared: Arc<Shared>) -> Self {
+    /// A lane with at most `depth` units in flight, and only one where it has `most` records or more.
+    pub(crate) fn new(id: usize, depth: usize, most: usize, shared: Arc<Shared>) -> Self {
         let slot = |number| {
             Mutex::new(Slot { ports: KafkaPorts::new(Arc::clone(&shared), id, number), output: Output::default() })
         };
         Self {
             id,
-            order: Order::new(depth),
+            order: Order::new(depth, most),
             pace: Pace::new(&shared.config),
             place: Mutex::default(),
             collector: Mutex::new(Collector::new(id)),

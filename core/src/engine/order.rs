@@ -31,6 +31,8 @@ struct Flights {
 struct Flight {
     /// How many steps of its path this attempt has taken.
     done: usize,
+    /// How many records it has, once the handler is done with it.
+    records: usize,
     /// One in front of it has failed since this attempt began.
     fallen: bool,
     /// It is over; it stays until it is the first.
@@ -49,9 +51,10 @@ enum May {
 }
 
 impl Flights {
-    /// Opens a unit once the last one has taken `handled` steps.
-    fn enter(&mut self, depth: usize, handled: usize) -> Option<u64> {
-        let busy = self.dead || self.queue.len() >= depth;
+    /// Opens a unit once the last one has taken `handled` steps, if those in flight have fewer than `most` records.
+    fn enter(&mut self, depth: usize, most: usize, handled: usize) -> Option<u64> {
+        let records: usize = self.queue.iter().map(|flight| flight.records).sum();
+        let busy = self.dead || self.queue.len() >= depth || records >= most;
         if busy || self.queue.back().is_some_and(|last| !last.gone && last.done < handled) {
             return None;
         }
@@ -118,15 +121,16 @@ pub(crate) struct Order {
     flights: Mutex<Flights>,
     changed: Condvar,
     depth: usize,
+    most: usize,
 }
 
 /// Between two looks at whether the pipeline has ended.
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Order {
-    /// At most `depth` units are in flight at once.
-    pub(crate) fn new(depth: usize) -> Arc<Self> {
-        Arc::new(Self { flights: Mutex::default(), changed: Condvar::new(), depth })
+    /// At most `depth` units are in flight at once, and only one where it has `most` records or more.
+    pub(crate) fn new(depth: usize, most: usize) -> Arc<Self> {
+        Arc::new(Self { flights: Mutex::default(), changed: Condvar::new(), depth, most })
     }
 
     /// Opens a unit, once the handler is done with the one before.
@@ -135,7 +139,7 @@ impl Order {
         let until = Instant::now() + timeout;
         let mut flights = self.flights.lock();
         loop {
-            if let Some(number) = flights.enter(self.depth, handled) {
+            if let Some(number) = flights.enter(self.depth, self.most, handled) {
                 return Some(self.turn(number));
             }
             if self.changed.wait_until(&mut flights, until).timed_out() {
@@ -150,7 +154,7 @@ impl Order {
         if !flights.queue.is_empty() {
             return None;
         }
-        flights.enter(self.depth, 0).map(|number| self.turn(number))
+        flights.enter(self.depth, self.most, 0).map(|number| self.turn(number))
     }
 
     fn turn(self: &Arc<Self>, number: u64) -> Turn {
@@ -188,6 +192,13 @@ impl Turn {
     /// Identifies the unit within its lane.
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Notes how many records the unit has.
+    pub(crate) fn has(&self, records: usize) {
+        let mut flights = self.order.flights.lock();
+        let index = flights.index(self.number);
+        flights.queue[index].records = records;
     }
 
     /// Starts a new attempt.

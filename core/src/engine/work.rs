@@ -168,6 +168,7 @@ impl Lane {
             }
             index += 1;
             if index == unit.parts().len() && !self.grow(means.turn, unit, growth)? {
+                means.turn.has(unit.records());
                 return Ok(());
             }
             means.ports.wait_for_turn(means.turn, guarantee, Step::Enqueue)?;

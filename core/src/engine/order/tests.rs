@@ -31,7 +31,7 @@ struct Run {
 
 impl Run {
     fn open(&mut self) {
-        if let Some(number) = self.flights.enter(DEPTH, HANDLED) {
+        if let Some(number) = self.flights.enter(DEPTH, usize::MAX, HANDLED) {
             self.walkers.push(Walker { number, record: self.next_record, step: 0, attempt: 0 });
             self.next_record += 1;
         }
@@ -97,37 +97,56 @@ proptest! {
     #[test]
     fn a_unit_is_opened_only_when_the_one_before_is_handled(steps in 0_usize..=STEPS) {
         let mut flights = Flights::default();
-        let first = flights.enter(DEPTH, HANDLED).expect("nothing is in flight");
+        let first = flights.enter(DEPTH, usize::MAX, HANDLED).expect("nothing is in flight");
         (1..=steps).for_each(|step| flights.done(first, step));
-        prop_assert_eq!(flights.enter(DEPTH, HANDLED).is_some(), steps >= HANDLED);
+        prop_assert_eq!(flights.enter(DEPTH, usize::MAX, HANDLED).is_some(), steps >= HANDLED);
     }
 }
 
 #[test]
 fn nothing_commits_behind_a_unit_that_was_given_up() {
     let mut flights = Flights::default();
-    let first = flights.enter(DEPTH, HANDLED).expect("nothing is in flight");
+    let first = flights.enter(DEPTH, usize::MAX, HANDLED).expect("nothing is in flight");
     flights.done(first, HANDLED);
-    let second = flights.enter(DEPTH, HANDLED).expect("there is room");
+    let second = flights.enter(DEPTH, usize::MAX, HANDLED).expect("there is room");
     flights.give_up(first, false);
     assert_eq!(flights.may(second, 1), May::Never);
-    assert_eq!(flights.enter(DEPTH, HANDLED), None);
+    assert_eq!(flights.enter(DEPTH, usize::MAX, HANDLED), None);
 }
 
 /// The thread that ends a lane has not told the pipeline yet when another thread looks.
 #[test]
 fn nothing_is_opened_behind_a_unit_that_failed_for_good() {
     let mut flights = Flights::default();
-    let first = flights.enter(DEPTH, HANDLED).expect("nothing is in flight");
+    let first = flights.enter(DEPTH, usize::MAX, HANDLED).expect("nothing is in flight");
     flights.give_up(first, true);
-    assert_eq!(flights.enter(DEPTH, HANDLED), None);
+    assert_eq!(flights.enter(DEPTH, usize::MAX, HANDLED), None);
 }
 
 #[test]
 fn a_unit_that_is_given_up_alone_harms_nobody() {
     let mut flights = Flights::default();
-    let first = flights.enter(DEPTH, HANDLED).expect("nothing is in flight");
+    let first = flights.enter(DEPTH, usize::MAX, HANDLED).expect("nothing is in flight");
     flights.give_up(first, false);
-    let second = flights.enter(DEPTH, HANDLED).expect("nothing is in flight");
+    let second = flights.enter(DEPTH, usize::MAX, HANDLED).expect("nothing is in flight");
     assert_eq!(flights.may(second, STEPS), May::Go);
+}
+
+#[test]
+fn a_large_unit_is_alone() {
+    let order = super::Order::new(DEPTH, 100);
+    let enter = || order.enter(crate::Guarantee::AtLeastOnce, std::time::Duration::ZERO);
+    let take = |records| {
+        let turn = enter().expect("there is room");
+        turn.has(records);
+        turn.done(crate::Guarantee::AtLeastOnce, crate::discipline::Step::Handle);
+        turn
+    };
+    let (first, second) = (take(40), take(60));
+    assert!(enter().is_none(), "100 records are in flight");
+    first.leave();
+    assert!(enter().is_some(), "60 are");
+    second.leave();
+    let _large = take(1_000);
+    assert!(enter().is_none());
 }

@@ -28,7 +28,7 @@ const RECORDS: i64 = 40;
 /// Runs one process until it dies or all is done. Returns whether all is done.
 fn live(world: &Rc<RefCell<World>>, guarantee: Guarantee, script: &Script, hides_resends: bool) -> bool {
     let mut ports = SimPorts::start(Rc::clone(world), Rc::clone(script), guarantee, hides_resends);
-    let order = Order::new(1);
+    let order = Order::new(1, usize::MAX);
     let mut position = world.borrow().committed;
     for _ in 0..10_000 {
         let Some(unit) = world.borrow().unit(position) else { return true };
