@@ -66,6 +66,7 @@ pub(crate) const FOR_PYTHON: [Need; 1] = [Need {
     why: "the Python package is tested in an environment of its own (CPython 3.9 or later)",
     debian: "python3-venv",
 }];
+
 /// To test and to package for Node.js.
 pub(crate) const FOR_NODE: [Need; 2] = [
     Need {
