@@ -21,7 +21,9 @@ use crate::shape::{Compression, Task};
 /// Between two runs, so that the broker is done with the one before.
 const REST: Duration = Duration::from_secs(1);
 /// A broker that gets no cheaper is warm; one that still does after so many runs is taken as it is.
-const MOST_WARM_UPS: usize = 20;
+const MOST_WARM_UPS: usize = 40;
+/// So many runs are compared with as many before them, because one of them says little.
+const WARM_RUNS: usize = 4;
 
 /// The brokers and what is on them.
 pub(crate) struct Field {
@@ -94,20 +96,15 @@ impl Field {
         Ok(())
     }
 
-    /// A broker that has just started compiles itself for most of a minute, with a processor that the first
-    /// contestants would miss: it works until that gains nothing any more.
+    /// A broker that has just started compiles itself for minutes, with a processor that the first contestants would
+    /// miss, and gets twice as fast: it works until that gains nothing any more.
     pub(crate) fn warm_up(&self, rows: &[Row]) -> Result<()> {
         let able = || rows.iter().filter(|row| row.trouble.is_none());
         let transactional = able().find(|row| row.contestant.guarantee == Guarantee::ExactlyOnce);
         let Some(Row { contestant, task, .. }) = transactional.or_else(|| able().next()) else { return Ok(()) };
-        let (mut best, mut worse) = (f64::MAX, 0);
-        for _ in 0..MOST_WARM_UPS {
-            let cost = self.run(contestant, task, "warm-up, not counted")?.broker_cpu_s;
-            worse = if cost < best * 0.95 { 0 } else { worse + 1 };
-            best = best.min(cost);
-            if worse == 3 {
-                break;
-            }
+        let mut costs = Vec::new();
+        while costs.len() < MOST_WARM_UPS && !is_warm(&costs) {
+            costs.push(self.run(contestant, task, "warm-up, not counted")?.broker_cpu_s);
         }
         Ok(())
     }
@@ -179,6 +176,13 @@ impl Field {
     }
 }
 
+/// Whether the last runs cost the broker what those before them did.
+fn is_warm(costs: &[f64]) -> bool {
+    let Some(start) = costs.len().checked_sub(2 * WARM_RUNS) else { return false };
+    let (before, last) = costs[start..].split_at(WARM_RUNS);
+    last.iter().sum::<f64>() > before.iter().sum::<f64>() * 0.97
+}
+
 /// One of several processes: each needs an instance id of its own.
 fn of_several(contestant: &Contestant, process: usize) -> Contestant {
     let mut contestant = contestant.clone();
@@ -188,4 +192,18 @@ fn of_several(contestant: &Contestant, process: usize) -> Contestant {
         set.push(("transactions.instance_id".to_owned(), format!("\"bench-{process}\"")));
     }
     contestant
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_is_warm_when_it_gets_no_cheaper() {
+        assert!(!is_warm(&[1.0; 7]));
+        assert!(is_warm(&[1.0; 8]));
+        assert!(!is_warm(&[2.0, 1.9, 1.8, 1.7, 1.6, 1.5, 1.4, 1.3]));
+        assert!(!is_warm(&[2.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 1.0]), "one slow run doesn't end it");
+        assert!(is_warm(&[9.0, 1.0, 1.1, 0.9, 1.0, 1.0, 1.1, 0.9, 1.0]));
+    }
 }

@@ -104,6 +104,10 @@ struct Options {
     /// Partitions of input and output
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     partitions: u32,
+    /// Spread the records of the input over its partitions, instead of each in the partition of its key: a commit
+    /// then writes to every partition of the output
+    #[arg(long)]
+    scattered: bool,
     /// Kafka nodes: 1, or 3 with replication 3 and two in-sync replicas
     #[arg(long, value_name = "N", default_value = "1", value_parser = ["1", "3"])]
     nodes: String,
@@ -183,6 +187,7 @@ fn bench(options: &Options) -> Result<bool> {
         part: if options.quick { QUICK_PART } else { 1 },
         size: options.size as usize,
         partitions: options.partitions,
+        scattered: options.scattered,
         nodes: if options.nodes == "1" { 1 } else { 3 },
         rounds: if options.quick { 1 } else { options.rounds as usize },
         processors: thread::available_parallelism().map_or(1, usize::from),

@@ -94,6 +94,7 @@ pub(crate) struct Work {
     pub(crate) part: u64,
     pub(crate) size: usize,
     pub(crate) partitions: u32,
+    pub(crate) scattered: bool,
     pub(crate) nodes: usize,
     pub(crate) rounds: usize,
     pub(crate) processors: usize,
@@ -103,14 +104,15 @@ impl Work {
     /// What this contestant does: as many records as all others of its cadence.
     pub(crate) fn task(&self, contestant: &Contestant) -> Task {
         let records = self.records.unwrap_or(contestant.cadence.records() / self.part);
-        let shape = Shape { size: self.size, partitions: self.partitions, ..Shape::STANDARD };
+        let Self { size, partitions, scattered, .. } = *self;
+        let shape = Shape { size, partitions, scattered, ..Shape::STANDARD };
         Task { shape, records, processes: 1 }
     }
 
     /// Whether the targets are about this.
     pub(crate) fn is_standard(&self) -> bool {
-        let Shape { size, partitions, .. } = Shape::STANDARD;
-        (self.size, self.partitions, self.nodes) == (size, partitions, 1)
+        let Shape { size, partitions, scattered, .. } = Shape::STANDARD;
+        (self.size, self.partitions, self.scattered, self.nodes) == (size, partitions, scattered, 1)
     }
 }
 
@@ -274,7 +276,16 @@ pub(crate) mod tests {
 
     #[test]
     fn the_number_of_records_goes_by_the_cadence() {
-        let mut work = Work { records: None, part: 5, size: 200, partitions: 4, nodes: 1, rounds: 1, processors: 2 };
+        let mut work = Work {
+            records: None,
+            part: 5,
+            size: 200,
+            partitions: 4,
+            scattered: false,
+            nodes: 1,
+            rounds: 1,
+            processors: 2,
+        };
         let contestants = contestant::all(&[Cadence::Records(100), Cadence::Ms(100)], &[], &[]);
         let last = contestants.len() - 1;
         assert_eq!(work.task(&contestants[0]).records, 20_000);

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 
 use clap::ValueEnum;
+use krafka::producer::murmur2;
 use serde::{Deserialize, Serialize};
 
 use crate::payload::Payload;
@@ -44,29 +45,42 @@ pub(crate) struct Shape {
     pub(crate) size: usize,
     pub(crate) payload: Payload,
     pub(crate) compression: Compression,
+    /// Records are in any partition, instead of in that of their key.
+    #[serde(default)]
+    pub(crate) scattered: bool,
 }
 
 impl Shape {
     /// What the targets are about.
-    pub(crate) const STANDARD: Self =
-        Self { topics: 1, partitions: 4, size: 200, payload: Payload::Filler, compression: Compression::None };
+    pub(crate) const STANDARD: Self = Self {
+        topics: 1,
+        partitions: 4,
+        size: 200,
+        payload: Payload::Filler,
+        compression: Compression::None,
+        scattered: false,
+    };
 
     /// The names of the input's topics with so many records.
     pub(crate) fn inputs(&self, records: u64) -> Vec<String> {
-        let Self { topics, partitions, size, payload, compression } = self;
+        let Self { topics, partitions, size, payload, compression, scattered } = self;
+        let spread = if *scattered { "scattered" } else { "keyed" };
         let payload = match payload {
             Payload::Filler => "filler",
             Payload::Orders => "orders",
         };
         (0..*topics)
-            .map(|topic| format!("bench-input-{records}-{size}-{partitions}-{payload}-{compression}-{topics}-{topic}"))
+            .map(|topic| {
+                format!("bench-input-{records}-{size}-{partitions}-{payload}-{compression}-{spread}-{topics}-{topic}")
+            })
             .collect()
     }
 
-    /// The topic and the partition of a record.
+    /// The topic and the partition of a record: that of its key, where Kafka's default partitioner puts it.
     pub(crate) fn place(&self, id: u64) -> (usize, i32) {
         let (topic, rest) = (id % u64::from(self.topics), id / u64::from(self.topics));
-        (topic as usize, (rest % u64::from(self.partitions)) as i32)
+        let spread = if self.scattered { rest } else { u64::from(murmur2(id.to_string().as_bytes()) & 0x7fff_ffff) };
+        (topic as usize, (spread % u64::from(self.partitions)) as i32)
     }
 
     pub(crate) fn value(&self, id: u64) -> Vec<u8> {
@@ -96,10 +110,17 @@ mod tests {
     #[test]
     fn records_are_spread_over_every_partition_of_every_topic() {
         let shape = Shape { topics: 24, partitions: 4, ..Shape::STANDARD };
-        let places: BTreeSet<(usize, i32)> = (0..96).map(|id| shape.place(id)).collect();
+        let places: BTreeSet<(usize, i32)> = (0..960).map(|id| shape.place(id)).collect();
         assert_eq!(places.len(), 96);
         assert_eq!(shape.output_partitions(), 96);
-        assert_eq!(Shape::STANDARD.place(7), (0, 3));
+        assert_eq!(Shape { scattered: true, ..Shape::STANDARD }.place(7), (0, 3));
+    }
+
+    #[test]
+    fn a_record_is_where_the_java_client_puts_its_key() {
+        // kafka.common.utils.Utils.murmur2 of "21" is -973932308.
+        let shape = Shape { partitions: 1_000, ..Shape::STANDARD };
+        assert_eq!(shape.place(21), (0, ((-973_932_308_i32 & 0x7fff_ffff) % 1_000)));
     }
 
     #[test]
@@ -111,9 +132,10 @@ mod tests {
             Shape { size: 100, ..Shape::STANDARD },
             Shape { payload: Payload::Orders, ..Shape::STANDARD },
             Shape { compression: Compression::Zstd, ..Shape::STANDARD },
+            Shape { scattered: true, ..Shape::STANDARD },
         ];
         let names: Vec<String> =
             shapes.iter().flat_map(|shape| shape.inputs(10)).chain(Shape::STANDARD.inputs(20)).collect();
-        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 8, "{names:?}");
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 9, "{names:?}");
     }
 }
