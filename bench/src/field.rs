@@ -103,7 +103,7 @@ impl Field {
         let transactional = able().find(|row| row.contestant.guarantee == Guarantee::ExactlyOnce);
         let Some(Row { contestant, task, .. }) = transactional.or_else(|| able().next()) else { return Ok(()) };
         let mut costs = Vec::new();
-        while costs.len() < MOST_WARM_UPS && !is_warm(&costs) {
+        while costs.len() < MOST_WARM_UPS && !is_warm(&costs, WARM_RUNS) {
             costs.push(self.run(contestant, task, "warm-up, not counted")?.broker_cpu_s);
         }
         Ok(())
@@ -176,10 +176,10 @@ impl Field {
     }
 }
 
-/// Whether the last runs cost the broker what those before them did.
-fn is_warm(costs: &[f64]) -> bool {
-    let Some(start) = costs.len().checked_sub(2 * WARM_RUNS) else { return false };
-    let (before, last) = costs[start..].split_at(WARM_RUNS);
+/// Whether the last runs cost the broker what as many before them did.
+pub(crate) fn is_warm(costs: &[f64], runs: usize) -> bool {
+    let Some(start) = costs.len().checked_sub(2 * runs) else { return false };
+    let (before, last) = costs[start..].split_at(runs);
     last.iter().sum::<f64>() > before.iter().sum::<f64>() * 0.97
 }
 
@@ -200,6 +200,7 @@ mod tests {
 
     #[test]
     fn a_broker_is_warm_when_it_gets_no_cheaper() {
+        let is_warm = |costs: &[f64]| is_warm(costs, 4);
         assert!(!is_warm(&[1.0; 7]));
         assert!(is_warm(&[1.0; 8]));
         assert!(!is_warm(&[2.0, 1.9, 1.8, 1.7, 1.6, 1.5, 1.4, 1.3]));

@@ -47,7 +47,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     part("real Kafka: frozen runs", || suite(&["zombie"]));
     part("real Kafka: members come and go", || suite(&["groups"]));
     part("real Kafka: nodes are killed", || suite(&["cluster_faults"]));
-    part("conformance: the runner", || suite(&["conformance"]));
+    part("conformance: the runner", || suite(&["conformance", "waiting"]));
     part("conformance", crate::conformance::on_the_embedded_broker);
     parts.conclude()
 }

@@ -15,13 +15,17 @@ use super::pipeline::{self, Piped};
 use super::reader::Seen;
 use super::result::{Cores, Run};
 use super::{Case, PARTITIONS, WARM_UP_S};
+use crate::field::is_warm;
 use crate::process;
 use crate::report::grouped;
 use crate::settings::configuration;
 
-/// Seconds of the run in front of all others, which is not counted: the broker's first records and transactions are
-/// slow, and its virtual machine compiles for as long.
-const FIRST_S: u64 = 15;
+/// Seconds of a run in front of all others, which is not counted: the broker's first records and transactions are slow,
+/// and its virtual machine compiles for a minute and more.
+const FIRST_S: u64 = 10;
+const MOST_WARM_UPS: usize = 12;
+/// So many of them are compared with as many before them.
+const WARM_RUNS: usize = 2;
 /// How long a part may take to start or to end.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Between two runs, so that the broker is done with the one before.
@@ -59,7 +63,11 @@ impl Field {
 
     pub(super) fn warm_up(&self, rate: u64) -> Result<()> {
         let case = Case { guarantee: Some(Guarantee::ExactlyOnce), rate };
-        self.run(case, FIRST_S, "warm-up, not counted").map(drop)
+        let mut costs = Vec::new();
+        while costs.len() < MOST_WARM_UPS && !is_warm(&costs, WARM_RUNS) {
+            costs.push(self.run(case, FIRST_S, "warm-up, not counted")?.cores.broker);
+        }
+        Ok(())
     }
 
     /// One run with a group and topics of its own.

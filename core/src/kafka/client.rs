@@ -1,8 +1,9 @@
 //! An owned `rd_kafka_t` with its callbacks' context.
 
+use std::collections::HashSet;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use rdkafka_sys as sys;
@@ -27,14 +28,50 @@ pub(crate) struct Context {
 pub(crate) struct Deliveries {
     acknowledged: AtomicU64,
     failed: AtomicU64,
+    /// Bytes of keys and values that have their report, whatever it says.
+    bytes: AtomicUsize,
     first: Mutex<Option<(Kafka, String)>>,
+    places: Places,
+}
+
+/// The partitions that ever had a report.
+#[derive(Default)]
+struct Places {
+    all: Mutex<HashSet<(usize, i32)>>,
+    number: AtomicUsize,
+    /// The last one, a topic's handle and a partition: reports come a batch at a time.
+    last: (AtomicUsize, AtomicI32),
+}
+
+impl Places {
+    fn note(&self, topic: usize, partition: i32) {
+        let (last_topic, last_partition) = &self.last;
+        if last_partition.load(Ordering::Relaxed) != partition || last_topic.load(Ordering::Relaxed) != topic {
+            last_topic.store(topic, Ordering::Relaxed);
+            last_partition.store(partition, Ordering::Relaxed);
+            let mut all = self.all.lock();
+            all.insert((topic, partition));
+            self.number.store(all.len(), Ordering::Relaxed);
+        }
+    }
 }
 
 impl Deliveries {
     pub(crate) fn reset(&self) {
         self.acknowledged.store(0, Ordering::Relaxed);
         self.failed.store(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
         *self.first.lock() = None;
+    }
+
+    /// How many bytes of keys and values have their report.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many partitions ever had a report.
+    pub(crate) fn partitions(&self) -> usize {
+        self.places.number.load(Ordering::Relaxed)
     }
 
     pub(crate) fn counts(&self) -> (u64, u64) {
@@ -238,6 +275,8 @@ unsafe extern "C" fn on_delivery(
 ) {
     // SAFETY: librdkafka passes a valid message and the client's opaque.
     let (message, context) = unsafe { (&*message, context(opaque)) };
+    context.deliveries.bytes.fetch_add(message.len + message.key_len, Ordering::Relaxed);
+    context.deliveries.places.note(message.rkt as usize, message.partition);
     if message.err == Kafka::RD_KAFKA_RESP_ERR_NO_ERROR {
         context.deliveries.acknowledged.fetch_add(1, Ordering::Relaxed);
     } else {

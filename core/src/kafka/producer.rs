@@ -27,6 +27,8 @@ pub(crate) struct Producer {
     client: Client,
     /// How many bytes and records may be with it before librdkafka sends some of them by itself.
     room: Load,
+    /// How many bytes fill a batch, if a partition has one batch under way at a time.
+    batch: Option<usize>,
     /// What was handed over since the last flush.
     held: Load,
 }
@@ -58,7 +60,8 @@ const NO_ERROR: Kafka = Kafka::RD_KAFKA_RESP_ERR_NO_ERROR;
 impl Producer {
     pub(crate) fn open(properties: &[(String, String)]) -> Result<Self> {
         let client = Client::new(Kind::Producer, properties, None)?;
-        Ok(Self { topics: HashMap::new(), client, room: room(properties), held: Load::default() })
+        let (room, batch) = (room(properties), batch(properties));
+        Ok(Self { topics: HashMap::new(), client, room, batch, held: Load::default() })
     }
 
     /// Hands everything to librdkafka. Calls `before_sending` before it may send any of it by itself, which is
@@ -87,6 +90,7 @@ impl Producer {
     /// Sends what is left and waits for every delivery report since the last call. librdkafka bounds each record
     /// by `message.timeout.ms`; a client that reports nothing even after that is given up.
     pub(crate) fn flush(&mut self) -> Result<Delivered, Failure> {
+        self.let_full_batches_go();
         self.held = Load::default();
         let longest = QUEUE_PATIENCE.as_millis() as c_int;
         // SAFETY: the client is valid.
@@ -102,6 +106,25 @@ impl Producer {
         match failure {
             None => Ok(Delivered { acknowledged, failed }),
             Some((code, topic)) => Err(delivery_failure(code, &topic, failed)),
+        }
+    }
+
+    /// Waits until what is left of each partition's records is less than a batch.
+    ///
+    /// An idempotent producer has one batch of a partition under way at a time. Where more is there to flush, librdkafka
+    /// polls without a pause until the response comes, with the processor that the broker would need. Full batches
+    /// leave without a flush, and without that.
+    fn let_full_batches_go(&self) {
+        let deliveries = &self.client.context().deliveries;
+        let rest = match (self.batch, deliveries.partitions()) {
+            (Some(batch), partitions) if partitions > 0 => batch * partitions,
+            _ => return,
+        };
+        while self.held.bytes.saturating_sub(deliveries.bytes()) >= rest {
+            // SAFETY: the client is valid. If nothing comes, there may be more partitions than it ever wrote to.
+            if unsafe { sys::rd_kafka_poll(self.client.raw(), BATCH_PATIENCE_MS) } == 0 {
+                return;
+            }
         }
     }
 
@@ -203,9 +226,9 @@ impl Producer {
 
 impl Load {
     fn add(&mut self, record: &OutputRecord<'_>) {
+        // As librdkafka counts what fills a batch: without headers.
         let size = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-        let headers = record.headers.iter().map(|(name, value)| name.len() + size(*value)).sum::<usize>();
-        self.bytes += size(record.key) + size(record.value) + headers;
+        self.bytes += size(record.key) + size(record.value);
         self.records += 1;
     }
 
@@ -217,13 +240,22 @@ impl Load {
 /// librdkafka sends a partition's records when they fill a batch, or after `linger.ms`: all of them together may be
 /// half of that. Where they may leave sooner than ksem sends them, nothing is held back.
 fn room(properties: &[(String, String)]) -> Load {
-    let number = |name| properties.iter().find(|(other, _)| other == name)?.1.parse::<usize>().ok();
+    let number = |name| number(properties, name);
     match (number("batch.size"), number("batch.num.messages"), number("linger.ms"), number("message.timeout.ms")) {
         (Some(bytes), Some(records), Some(linger), Some(timeout)) if linger + 1 >= timeout => {
             Load { bytes: bytes / 2, records: records / 2 }
         }
         _ => Load::default(),
     }
+}
+
+fn batch(properties: &[(String, String)]) -> Option<usize> {
+    let is_idempotent = properties.iter().any(|(name, value)| name == "enable.idempotence" && value == "true");
+    if is_idempotent { number(properties, "batch.size") } else { None }
+}
+
+fn number(properties: &[(String, String)], name: &str) -> Option<usize> {
+    properties.iter().find(|(other, _)| other == name)?.1.parse().ok()
 }
 
 fn topic(
@@ -289,6 +321,9 @@ const BY_KEY: i32 = -1;
 
 /// How long a first connection is waited for before librdkafka is left to it.
 const CONNECT: Duration = Duration::from_secs(2);
+
+/// How long a full batch may take before the rest is sent along with it.
+const BATCH_PATIENCE_MS: c_int = 200;
 
 /// How long a full queue is waited for; librdkafka gives up on records earlier than this.
 const QUEUE_PATIENCE: Duration = Duration::from_mins(5);
