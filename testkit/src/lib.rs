@@ -4,17 +4,17 @@
 //! * [`reader`] reads whole topics, committed offsets and end offsets with a client that shares no code with ksem's.
 //! * [`audit`] compares what was read with what had to be there.
 //! * [`load`] fills topics with numbered records.
-//! * [`gate`] stands between a client and a broker, and holds a named request or response.
+//! * [`proxy`] stands between clients and brokers, and holds, drops, doubles or damages named requests and responses.
 //!
 //! Everything here is synchronous, and may be called from any thread.
 
 pub mod audit;
 mod client;
 mod cluster;
-pub mod gate;
 mod jars;
 pub mod load;
 mod ports;
+pub mod proxy;
 pub mod reader;
 
 pub use audit::{Audit, Observed};

@@ -52,7 +52,7 @@ fn a_driver_that_does_something_wrong_fails_its_cell() {
     fails("swallows", fail, "did not come back");
     fails("drops_a_header", "records/every_kind", "other headers");
     fails("nulls_a_key", "records/every_kind", "another key");
-    fails("weakens", "exactly_once/kill_after_produce", "the gate never had it");
+    fails("weakens", "exactly_once/kill_after_produce", "the proxy never had it");
     fails("pretends", "exactly_once/kill_after_commit", "is committed");
     steps.conclude();
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use ksem_testkit::Isolation;
-use ksem_testkit::gate::{Api, Hold, Side};
+use ksem_testkit::proxy::{Api, Fault, Frames, Side};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use toml::Table;
@@ -22,7 +22,7 @@ use super::value::{Substitute, input_record, merge};
 
 /// How long a reply may take if the scenario says nothing else, and everything else that is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long the gate may wait for a frame, and a report for being true.
+/// How long the proxy may wait for a frame, and a report for being true.
 const SOON: Duration = Duration::from_secs(15);
 /// How long a driver may take until it says hello.
 const START: Duration = Duration::from_secs(20);
@@ -54,7 +54,7 @@ pub(super) struct Cell<'a> {
     folder: TempDir,
     drivers: BTreeMap<String, Driver>,
     pending: HashMap<String, Asked>,
-    hold: Option<Hold>,
+    hold: Option<Fault>,
     /// Numbered records that `in` has.
     pub(super) filled: u64,
     /// Other records that it has.
@@ -169,7 +169,7 @@ impl Cell<'_> {
         self.drivers.get_mut(name).context("a driver")
     }
 
-    /// The client name that a driver's connections have at the gate.
+    /// The client name that a driver's connections have at the proxy.
     fn client(&self, driver: &str) -> String {
         self.names.text(&format!("$group-{driver}"))
     }
@@ -294,21 +294,21 @@ impl Cell<'_> {
                 self.names.set("file", path.to_string_lossy());
                 Ok(())
             }
-            Do::Hold { .. } | Do::Held {} | Do::Cut {} | Do::Pass {} => self.at_the_gate(step),
+            Do::Hold { .. } | Do::Held {} | Do::Cut {} | Do::Pass {} => self.at_the_proxy(step),
             _ => self.look(step),
         }
     }
 
-    fn at_the_gate(&mut self, step: &Do) -> Result<()> {
+    fn at_the_proxy(&mut self, step: &Do) -> Result<()> {
         match step {
             Do::Hold { api, response, skip, of } => {
-                let api = Api::named(api).with_context(|| format!("the gate knows no `{api}`"))?;
+                let api = Api::named(api).with_context(|| format!("the proxy knows no `{api}`"))?;
                 let side = if *response { Side::Response } else { Side::Request };
-                self.hold = Some(self.stage.gate.hold(&self.client(of), api, side, *skip));
+                self.hold = Some(self.stage.proxy.hold(Frames::of(api, side).client(self.client(of)).skip(*skip)));
             }
             Do::Held {} => {
                 let hold = self.hold.as_ref().context("nothing was to be held")?;
-                ensure!(hold.wait(SOON), "the gate never had it");
+                ensure!(hold.wait(SOON), "the proxy never had it");
             }
             Do::Cut {} => self.hold.take().context("nothing is held")?.cut(),
             Do::Pass {} => self.hold.take().context("nothing is held")?.pass(),

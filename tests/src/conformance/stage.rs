@@ -1,11 +1,11 @@
-//! A broker with a gate in front of it, and what the runner asks it about.
+//! A broker with a proxy in front of it, and what the runner asks it about.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use ksem_broker::EmbeddedBroker;
-use ksem_testkit::gate::Gate;
+use ksem_testkit::proxy::Proxy;
 use ksem_testkit::{Cluster, ClusterConfig, Isolation, ReadRecord, load, reader};
 
 use super::scenario::BrokerKind;
@@ -17,7 +17,7 @@ pub struct Stage {
     /// Which one it is.
     pub kind: BrokerKind,
     /// What holds requests back.
-    pub gate: Gate,
+    pub proxy: Proxy,
     broker: Broker,
     bootstrap: String,
 }
@@ -41,27 +41,27 @@ impl Stage {
     /// # Errors
     /// When it does not start.
     pub fn start(kind: BrokerKind) -> Result<Self> {
-        let gate = Gate::listen()?;
-        let bootstrap = format!("127.0.0.1:{}", gate.port());
+        let proxy = Proxy::listen(1)?;
+        let bootstrap = format!("127.0.0.1:{}", proxy.ports()[0]);
         let broker = match kind {
             BrokerKind::Embedded => {
-                // Advertised as the gate, so that every connection goes through it.
+                // Advertised as the proxy, so that every connection goes through it.
                 let builder = EmbeddedBroker::builder().advertise(&bootstrap);
                 let broker = builder.auto_create_topics(false).start()?;
-                gate.lead_to(&broker.local_addr().to_string());
+                proxy.lead_to(&[broker.local_addr().to_string()]);
                 Broker::Embedded(broker)
             }
             BrokerKind::Real => {
-                let mut config = ClusterConfig::one().proxies([gate.port()]);
+                let mut config = ClusterConfig::one().proxies(proxy.ports());
                 for (name, value) in PROPERTIES {
                     config = config.property(name, value);
                 }
                 let cluster = Cluster::start(&config)?;
-                gate.lead_to(cluster.behind_proxies().first().context("a place behind the gate")?);
+                proxy.lead_to(cluster.behind_proxies());
                 Broker::Real(Box::new(cluster))
             }
         };
-        Ok(Self { kind, gate, broker, bootstrap })
+        Ok(Self { kind, proxy, broker, bootstrap })
     }
 
     /// What drivers connect to.

@@ -122,7 +122,7 @@ pub enum Do {
     Thaw(String),
     /// Closes the standard input of a driver, which then has to end with status 0.
     End(String),
-    /// Holds a frame of a driver at the gate.
+    /// Holds a frame of a driver at the proxy.
     Hold {
         /// Kafka's name of the request.
         api: String,
@@ -136,7 +136,7 @@ pub enum Do {
         #[serde(default = "a")]
         of: String,
     },
-    /// Waits until the gate has it.
+    /// Waits until the proxy has it.
     Held {},
     /// Throws the held frame away and closes its connection.
     Cut {},
