@@ -15,6 +15,7 @@ pub mod error;
 mod guarantee;
 mod kafka;
 mod metrics;
+mod mutation;
 mod output;
 mod pipeline;
 mod progress;
@@ -32,6 +33,8 @@ pub use guarantee::{Guarantee, UnknownGuarantee};
 pub use kafka::admin::{Admin, TopicInfo};
 pub use kafka::tail::{Isolation, Seen, Tail, TailOptions};
 pub use metrics::{Applied, Metrics, Report};
+#[doc(hidden)]
+pub use mutation::Mutation;
 pub use output::{Output, OutputRecord};
 pub use pipeline::{Pipeline, Stopper, Until};
 pub use publish::{Publisher, TransactionWriter};

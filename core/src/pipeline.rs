@@ -20,6 +20,7 @@ use crate::error::{Code, Error, Result};
 use crate::kafka::admin::Admin;
 use crate::kafka::{Bells, Consumer, GroupEvents, GroupMetadata};
 use crate::metrics::{Metrics, Report};
+use crate::mutation::Mutation;
 use crate::output::Output;
 use crate::progress::CaughtUp;
 use crate::publish::Publisher;
@@ -100,6 +101,16 @@ impl Pipeline {
         config: Config,
         probe: Option<Arc<dyn Fn(Guarantee, crate::discipline::Step) + Send + Sync>>,
     ) -> Result<Self> {
+        Self::open_mutated(config, probe, None)
+    }
+
+    /// As [`open_probed`](Self::open_probed), with a planted bug: for the tests of what judges a pipeline.
+    #[doc(hidden)]
+    pub fn open_mutated(
+        config: Config,
+        probe: Option<Arc<dyn Fn(Guarantee, crate::discipline::Step) + Send + Sync>>,
+        mutation: Option<Mutation>,
+    ) -> Result<Self> {
         config.validate().map_err(|error| Error::new(Code::ConfigInvalid, error.to_string()))?;
         let inputs = check_topics(&config)?;
         let lanes = config.transactions.lanes.unwrap_or(MOST_LANES).clamp(1, inputs.len().max(1));
@@ -108,7 +119,7 @@ impl Pipeline {
         let (start_from, guarantee) = (config.start_from, config.guarantee);
         let bells = Arc::new(Bells::new(lanes));
         let probe = probe.map(|tell| Arc::new(Telling(tell)) as Arc<dyn Probe>);
-        let shared = Arc::new(Shared::new(config, identity, inputs, lanes, Arc::clone(&bells), probe));
+        let shared = Arc::new(Shared::new(config, identity, inputs, lanes, Arc::clone(&bells), probe, mutation));
         let events: Arc<dyn GroupEvents> = Arc::clone(&shared) as _;
         let consumer = Consumer::open(&properties, lanes, start_from, Arc::downgrade(&events), bells)?;
         let depth = shared.config.transactions.in_flight.unwrap_or(IN_FLIGHT.div_ceil(lanes).min(MOST_OF_A_LANE));

@@ -13,6 +13,7 @@ use crate::engine::identity::Identity;
 use crate::error::{Code, Error, Result};
 use crate::kafka::{Bells, Consumer, GroupEvents, GroupMetadata};
 use crate::metrics::Counters;
+use crate::mutation::Mutation;
 use crate::record::TopicPartition;
 
 pub(crate) struct Shared {
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) bells: Arc<Bells>,
     pub(crate) probe: Option<Arc<dyn Probe>>,
+    pub(crate) mutation: Option<Mutation>,
     consumer: OnceLock<Consumer>,
     stop: Stop,
     /// The broker refused the metadata: the consumer thread takes it anew.
@@ -58,6 +60,7 @@ impl Shared {
         lanes: usize,
         bells: Arc<Bells>,
         probe: Option<Arc<dyn Probe>>,
+        mutation: Option<Mutation>,
     ) -> Self {
         Self {
             mark: identity.mark(),
@@ -71,6 +74,7 @@ impl Shared {
             inputs,
             bells,
             probe,
+            mutation,
         }
     }
 

@@ -15,9 +15,12 @@ use crate::engine::shared::{Shared, fenced_by_successor};
 use crate::engine::unit::Unit;
 use crate::error::{Code, Error};
 use crate::kafka::admin::Admin;
+use crate::kafka::group::GroupMetadata;
 use crate::kafka::producer::Producer;
 use crate::metrics::Counters;
+use crate::mutation::Mutation;
 use crate::output::Output;
+use crate::record::{Position, TopicPartition};
 
 /// The producers of one unit in flight. Each is made when its guarantee is first asked for.
 pub(crate) struct KafkaPorts {
@@ -32,6 +35,8 @@ pub(crate) struct KafkaPorts {
     exactly_once: Option<Producer>,
     /// When the transactional producer was fenced, if it was.
     fenced_at: Option<Instant>,
+    /// What a planted bug has forgotten to process again.
+    forgotten: bool,
 }
 
 /// How long one request to the group's coordinator may take before it is asked again.
@@ -52,6 +57,7 @@ impl KafkaPorts {
             at_least_once: None,
             exactly_once: None,
             fenced_at: None,
+            forgotten: false,
         }
     }
 
@@ -136,6 +142,36 @@ impl KafkaPorts {
         }
     }
 
+    fn has(&self, mutation: Mutation) -> bool {
+        self.shared.mutation == Some(mutation)
+    }
+
+    /// What is committed for the unit: the next offset of each partition.
+    fn offsets_of(&self, unit: &Unit) -> Vec<(TopicPartition, Position)> {
+        let mut offsets = unit.offsets();
+        if self.has(Mutation::OffsetNotNext) {
+            offsets.iter_mut().for_each(|(_, position)| position.offset -= 1);
+        }
+        offsets
+    }
+
+    /// The group's metadata that a transaction of this unit is checked with.
+    fn metadata_for(&self, unit: &Unit) -> Result<Arc<GroupMetadata>, Failure> {
+        if self.has(Mutation::GroupMetadataLate) {
+            let consumer = self.shared.consumer().map_err(|error| Failure::new(Fault::Permanent, error))?;
+            // SAFETY: the consumer is open.
+            let late = unsafe { GroupMetadata::take(consumer.client().raw()) };
+            return late.map(Arc::new).ok_or_else(|| Self::not_mine(unit));
+        }
+        let gate = self.shared.assignment.gate();
+        gate.metadata().filter(|_| gate.covers(unit.runs())).ok_or_else(|| Self::not_mine(unit))
+    }
+
+    /// How often the request was sent that ended the transaction.
+    fn sent(&self, sent: Sent) -> Sent {
+        if self.has(Mutation::EndTxnRetryIgnored) { Sent::Once } else { sent }
+    }
+
     /// Notes when the producer was fenced.
     fn watch<T>(&mut self, result: Result<T, Failure>) -> Result<T, Failure> {
         if result.as_ref().is_err_and(|failure| failure.error.code() == Code::ProducerFenced) {
@@ -152,7 +188,7 @@ impl Ports for KafkaPorts {
             return Err(Self::not_mine(unit));
         }
         let consumer = self.shared.consumer().map_err(|error| Failure::new(Fault::Permanent, error))?;
-        let result = consumer.commit(&unit.offsets(), &self.shared.mark, GROUP_TIMEOUT);
+        let result = consumer.commit(&self.offsets_of(unit), &self.shared.mark, GROUP_TIMEOUT);
         result.map_err(|mut failure| {
             // What the group refuses now may be this member's again after the rebalance: the gate
             // decides when the step is repeated.
@@ -171,6 +207,9 @@ impl Ports for KafkaPorts {
 
     fn enqueue(&mut self, guarantee: Guarantee, batch: &Content, output: &Output, turn: &Turn) -> Result<(), Failure> {
         self.prepare(guarantee)?;
+        if self.forgotten {
+            return Ok(());
+        }
         let shared = Arc::clone(&self.shared);
         let unit = (self.lane, turn.number());
         self.unit = Some(unit);
@@ -187,6 +226,9 @@ impl Ports for KafkaPorts {
     }
 
     fn flush(&mut self, guarantee: Guarantee) -> Result<Delivered, Failure> {
+        if guarantee == Guarantee::AtLeastOnce && self.has(Mutation::CommitBeforeFlush) {
+            return Ok(Delivered::default());
+        }
         let Some(producer) = self.slot(guarantee) else { return Ok(Delivered::default()) };
         let result = producer.flush();
         if let Some(unit) = self.unit.take() {
@@ -200,11 +242,9 @@ impl Ports for KafkaPorts {
         // Not held during the request, which may take as long as a coordinator is away: once the
         // group has moved on, the broker refuses this metadata; before, the next owner waits for
         // the transaction to end.
-        let metadata = {
-            let gate = shared.assignment.gate();
-            gate.metadata().filter(|_| gate.covers(unit.runs())).ok_or_else(|| Self::not_mine(unit))?
-        };
-        let result = self.transactional()?.send_offsets(&unit.offsets(), &shared.mark, &metadata);
+        let metadata = self.metadata_for(unit)?;
+        let offsets = self.offsets_of(unit);
+        let result = self.transactional()?.send_offsets(&offsets, &shared.mark, &metadata);
         if result.as_ref().is_err_and(|failure| failure.error.code() == Code::PartitionRevoked) {
             shared.metadata_is_stale.store(true, Ordering::SeqCst);
         }
@@ -212,14 +252,16 @@ impl Ports for KafkaPorts {
     }
 
     fn commit_transaction(&mut self) -> Result<Sent, Failure> {
+        self.forgotten = false;
         let result = self.transactional()?.commit();
-        self.watch(result)
+        self.watch(result).map(|sent| self.sent(sent))
     }
 
     fn abort_transaction(&mut self) -> Result<Sent, Failure> {
         Counters::add(&self.shared.counters.transactions_aborted, 1);
+        self.forgotten = self.has(Mutation::NoRewindAfterAbort);
         let result = self.transactional()?.abort();
-        self.watch(result)
+        self.watch(result).map(|sent| self.sent(sent))
     }
 
     fn rebuild_producer(&mut self, guarantee: Guarantee) -> Result<(), Failure> {
