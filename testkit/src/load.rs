@@ -120,6 +120,19 @@ pub fn value_id(value: &[u8]) -> Option<u64> {
     key_id(value.get(..DIGITS)?)
 }
 
+/// What [`tagged`] wrote behind the id.
+pub fn value_tag(value: &[u8]) -> Option<u64> {
+    key_id(value.get(DIGITS..2 * DIGITS)?)
+}
+
+/// A value that [`value`] made, of the same length if it is long enough, with a tag behind its id.
+pub fn tagged(value: &[u8], tag: u64) -> Vec<u8> {
+    let mut tagged = value.get(..DIGITS).unwrap_or(value).to_vec();
+    tagged.extend(format!("{tag:0DIGITS$}").bytes());
+    tagged.extend(value.get(2 * DIGITS..).unwrap_or_default());
+    tagged
+}
+
 /// The id that is a whole key.
 pub fn key_id(key: &[u8]) -> Option<u64> {
     std::str::from_utf8(key).ok()?.parse().ok()
@@ -136,6 +149,9 @@ mod tests {
             assert_eq!(value(id, 200).len(), 200);
             assert_eq!(key_id(id.to_string().as_bytes()), Some(id));
         }
+        let tagged = tagged(&value(7, 200), 12);
+        assert_eq!((value_id(&tagged), value_tag(&tagged), tagged.len()), (Some(7), Some(12), 200));
+        assert_eq!(value_tag(&value(7, 200)), None);
         assert_eq!(value_id(b"too short"), None);
         assert_eq!(value_id(&[b'x'; 30]), None);
     }

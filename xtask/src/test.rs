@@ -22,7 +22,9 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
         }
     };
     part("build", || cargo_on_all("build", &["--all-targets"]));
-    part("units and properties", || cargo_on_all("test", &["--lib", "--bins", "--test", "config"]));
+    part("units and properties", || {
+        cargo_on_all("test", &["--lib", "--bins", "--test", "config", "--test", "checker"])
+    });
     part("documentation examples", || cargo_on_all("test", &["--doc"]));
     part("embedded broker", || suite(&["admin", "consumer_groups", "server", "transactions", "volume"]));
     part("command line on the embedded broker", || suite(&["topic_produce_consume", "bench_command"]));
