@@ -48,6 +48,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     part("real Kafka: transactions in flight", || suite(&["pipelined"]));
     part("real Kafka: frozen runs", || suite(&["zombie"]));
     part("real Kafka: a late EndTxn", || suite(&["late_end_txn"]));
+    part("real Kafka: a bad network", || suite(&["network"]));
     part("real Kafka: members come and go", || suite(&["groups"]));
     part("real Kafka: nodes are killed", || suite(&["cluster_faults"]));
     part("conformance: the runner", || suite(&["conformance", "waiting"]));
