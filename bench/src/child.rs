@@ -1,5 +1,6 @@
 //! One run of one contestant, in a process of its own.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +36,9 @@ pub(crate) struct Run {
     /// Transactions, or commits of offsets, where they were counted.
     #[serde(default)]
     pub(crate) commits: Option<u64>,
+    /// What the contestant measured beside that, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) beside: BTreeMap<String, f64>,
 }
 
 impl Run {
@@ -136,6 +140,7 @@ pub(crate) fn measure(jobs: &[Job], brokers: &[u32], limit: Duration) -> Result<
         broker_cpu_s,
         retried: done.iter().map(|done| done.retried).sum(),
         commits: done.iter().map(|done| done.commits).sum(),
+        beside: done.into_iter().flat_map(|done| done.beside).collect(),
     })
 }
 
@@ -184,12 +189,19 @@ pub(crate) mod tests {
             broker_cpu_s: elapsed_s / 2.0,
             retried: 0,
             commits: Some(records.div_ceil(10_000)),
+            beside: BTreeMap::new(),
         }
     }
 
     #[test]
     fn the_time_of_several_goes_from_the_first_record_to_the_last_commit() {
-        let done = |first_unix_us, elapsed_s| Done { first_unix_us, elapsed_s, retried: 0, commits: None };
+        let done = |first_unix_us, elapsed_s| Done {
+            first_unix_us,
+            elapsed_s,
+            retried: 0,
+            commits: None,
+            beside: BTreeMap::new(),
+        };
         let (start, elapsed) = span(&[done(2_000_000, 3.0), done(1_000_000, 2.5), done(4_000_000, 0.5)]);
         assert_eq!((start, elapsed), (Duration::from_secs(1), Duration::from_secs(4)));
     }

@@ -26,6 +26,13 @@ pub(crate) enum System {
     },
     /// The `krafka` crate.
     Krafka,
+    /// ksem through the layer of another language: a program that `cargo xtask bench layers` has built.
+    Layer {
+        /// As in a contestant's name; what comes behind a dash is another program in the same language.
+        language: String,
+        /// What starts it.
+        command: Vec<String>,
+    },
     /// A program of its own, in another language or with its own dependencies: a row of [`PEERS`].
     Peer {
         /// The row's name.
@@ -57,12 +64,27 @@ impl Contestant {
             System::RdkafkaPlain { tuned: false } => ("rdkafka-plain", String::new()),
             System::RdkafkaPlain { tuned: true } => ("rdkafka-plain", "-tuned".to_owned()),
             System::Krafka => ("krafka", String::new()),
+            System::Layer { language, .. } => {
+                return format!("ksem-{language}-{}-{}", short(self.guarantee), self.cadence);
+            }
             System::Peer { peer } => match peer.split_once(':') {
                 Some((peer, variant)) => (peer, format!("-{variant}")),
                 None => (peer.as_str(), String::new()),
             },
         };
         format!("{system}-{}-{}{variant}", short(self.guarantee), self.cadence)
+    }
+}
+
+impl System {
+    /// Whether it copies at all: a handler that is empty shows what the rest costs others in its process.
+    pub(crate) fn copies(&self) -> bool {
+        !matches!(self, Self::Layer { language, .. } if language.ends_with("-counting"))
+    }
+
+    /// Whether it keeps the timestamps. A column of values that is sent is new.
+    pub(crate) fn keeps_timestamps(&self) -> bool {
+        !matches!(self, Self::Layer { language, .. } if ["python", "node"].contains(&language.as_str()))
     }
 }
 

@@ -11,6 +11,7 @@ mod growth;
 mod instructions;
 mod kit;
 mod latency;
+mod layers;
 mod limits;
 mod machine;
 mod payload;
@@ -54,6 +55,7 @@ Examples:
   ksem-bench latency --help                     from a record's time to its sight, under a steady load
   ksem-bench dimensions --help                  other record sizes, partitions and compressions
   ksem-bench growth --help                      more of everything, and an hour of steady load
+  ksem-bench layers --help                      Python, Node, C and C++ beside Rust
   ksem-bench report --help                      docs/benchmarks.md with plots, from the JSON documents
 
 Every run is checked: the output has every record once, and the group's offsets are at the end.
@@ -75,6 +77,8 @@ enum Command {
     Latency(latency::Options),
     /// Throughput when record size, partitions or compression are changed, one at a time
     Dimensions(dimensions::Options),
+    /// What the layers of Python, Node, C and C++ cost, beside Rust
+    Layers(layers::Options),
     /// What more partitions, processes, lanes, records and topics cost, and what an hour does to memory
     Growth(growth::Options),
     /// Write docs/benchmarks.md and its plots
@@ -154,6 +158,7 @@ fn main() -> ExitCode {
         Some(Command::Latency(options)) => latency::run(options),
         Some(Command::Dimensions(options)) => dimensions::run(options),
         Some(Command::Growth(options)) => growth::run(options),
+        Some(Command::Layers(options)) => layers::run(options),
         Some(Command::Report(options)) => document::run(options).map(|()| true),
         Some(Command::Contestant { job }) => child::serve(job).map(|()| true),
         Some(Command::LatencyPart { job }) => latency::part::serve(job).map(|()| true),

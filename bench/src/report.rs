@@ -255,6 +255,7 @@ pub(crate) mod tests {
                 broker_cpu_s: 1.0,
                 retried: 0,
                 commits: None,
+                beside: std::collections::BTreeMap::new(),
             };
             let task = Task { shape: Shape::STANDARD, records: 1_000_000, processes: 1 };
             Row { contestant, task, runs: vec![run], trouble: None }

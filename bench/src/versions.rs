@@ -55,7 +55,7 @@ pub(crate) fn of<'a>(contestants: impl Iterator<Item = &'a Contestant>) -> BTree
         let found = match &contestant.system {
             System::Krafka => machine::locked(machine::LOCK, "krafka").map(|version| ("krafka (crate)", version)),
             System::Peer { peer } => library(peer),
-            System::Ksem { .. } | System::RdkafkaPlain { .. } => None,
+            System::Ksem { .. } | System::Layer { .. } | System::RdkafkaPlain { .. } => None,
         };
         versions.extend(found.map(|(library, version)| (library.to_owned(), version)));
     }

@@ -1,5 +1,7 @@
 'use strict'
 
+// The global is looked up, and is a getter: it would be called for every record.
+const { Buffer } = require('node:buffer')
 const { called } = require('./error.js')
 
 const NO_HEADERS = Object.freeze([])

@@ -1,6 +1,7 @@
 'use strict'
 // What a handler sends, in one piece of bytes that crosses once, at the end. `src/output.rs` reads it and says how it is laid out.
 
+const { Buffer } = require('node:buffer')
 const { misuse } = require('./error.js')
 
 const TOPIC = 0

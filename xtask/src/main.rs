@@ -90,6 +90,24 @@ fn package() -> anyhow::Result<()> {
 fn bench(args: &[String]) -> anyhow::Result<()> {
     needs::provide(&needs::TO_BUILD)?;
     needs::provide(&needs::FOR_KAFKA)?;
-    test::cargo_on_all("build", &["--bins"])?;
-    parts::succeed(Command::new(test::built("ksem-bench")?).args(args))
+    if args.first().map(String::as_str) != Some("layers") {
+        test::cargo_on_all("build", &["--bins"])?;
+        return parts::succeed(Command::new(test::built("ksem-bench")?).args(args));
+    }
+    // The languages' modules are libraries, not programs.
+    test::cargo_on_all("build", &[])?;
+    let mut bench = Command::new(test::built("ksem-bench")?);
+    bench.args(args);
+    for (language, command) in [
+        ("python", python::layer(&[])?),
+        ("python-counting", python::layer(&["--counting"])?),
+        ("node", node::layer()?),
+    ]
+    .into_iter()
+    .chain([("c", c::drivers::layer_c()?), ("cpp", c::drivers::layer_cpp()?)])
+    {
+        let words: Vec<String> = command.iter().map(|word| format!("{word:?}")).collect();
+        bench.arg("--layer").arg(format!("{language}=[{}]", words.join(",")));
+    }
+    parts::succeed(&mut bench)
 }

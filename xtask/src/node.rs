@@ -82,6 +82,12 @@ pub(crate) fn driver() -> Result<Vec<String>> {
     Ok(vec!["node".into(), work_folder()?.join("driver.mjs").display().to_string()])
 }
 
+/// The command that starts the bench's program.
+pub(crate) fn layer() -> Result<Vec<String>> {
+    assemble()?;
+    Ok(vec!["node".into(), work_folder()?.join("layer.mjs").display().to_string()])
+}
+
 /// Puts the addon where the package looks for it, and the programs that use the package where they find it.
 fn assemble() -> Result<PathBuf> {
     needs::provide(&FOR_NODE)?;
@@ -95,7 +101,8 @@ fn assemble() -> Result<PathBuf> {
     fs::rename(fresh, &addon)?;
     let folder = work_folder()?;
     link(&package_folder(), &folder.join("node_modules/ksem"))?;
-    for program in ["examples/node/orders.mjs", "tests/drivers/node/driver.mjs"] {
+    let bench = ["bench/peers/node/job.mjs", "bench/peers/node/layer.mjs"];
+    for program in ["examples/node/orders.mjs", "tests/drivers/node/driver.mjs"].iter().chain(&bench) {
         let source = root().join(program);
         fs::copy(&source, folder.join(source.file_name().unwrap_or_default()))?;
     }

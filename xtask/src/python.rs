@@ -54,6 +54,15 @@ pub(crate) fn driver() -> Result<Vec<String>> {
     Ok(vec![python.display().to_string(), driver.display().to_string()])
 }
 
+/// The command that starts the bench's program, with arguments.
+pub(crate) fn layer(arguments: &[&str]) -> Result<Vec<String>> {
+    let python = tools()?.join("bin/python");
+    assemble(&python)?;
+    let program = root().join("bench/peers/python/layer.py");
+    let words = [python.display().to_string(), program.display().to_string()].into_iter();
+    Ok(words.chain(arguments.iter().map(ToString::to_string)).collect())
+}
+
 /// Builds the wheel, and uses it in an environment that has nothing else.
 pub(crate) fn package() -> Result<()> {
     let dist = root().join("dist");

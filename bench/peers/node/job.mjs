@@ -58,13 +58,15 @@ class Pace {
 
 export const pace = new Pace()
 
-// Prints the result, and waits until the bench has read what it wants to know about this process.
-export async function report() {
+// Prints the result, and waits until the bench has read what it wants to know about this process. `beside` is what
+// else was measured, by name.
+export async function report(beside = {}) {
   done = true
   const result = {
     first_unix_us: Math.round((performance.timeOrigin + pace.first) * 1000),
     elapsed_s: (pace.last - pace.first) / 1000,
-    retried: pace.retried
+    retried: pace.retried,
+    beside
   }
   process.stdout.write(JSON.stringify(result) + '\n')
   await gone

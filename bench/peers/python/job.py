@@ -53,6 +53,8 @@ class Clock:
         self.first = 0.0
         self.last = 0.0
         self.retried = 0
+        # What else was measured, by name.
+        self.beside = {}
 
     def record_seen(self):
         if not self.first:
@@ -67,4 +69,5 @@ class Clock:
             "first_unix_us": int(self.first_unix * 1e6),
             "elapsed_s": self.last - self.first,
             "retried": self.retried,
+            "beside": self.beside,
         }

@@ -1,10 +1,9 @@
 """Copies a topic with ksem's own Python package: whole columns, one call of the handler a batch.
 
-With `--idle SECONDS` in front of the job it also counts in a second thread, with an empty handler, and reports what
+With `--counting` in front of the job the handler is empty, and a second thread does nothing but count: reported is what
 part of its idle speed that thread keeps while the pipeline runs.
 """
 
-import json
 import sys
 import threading
 import time
@@ -12,32 +11,28 @@ import time
 import ksem
 from job import Clock, Job
 
+IDLE_S = 2.0
+
 
 def pipeline(job):
-    config = {
-        "group": job.group,
-        "inputs": [job.input],
-        "guarantee": "exactly_once" if job.exactly_once else "at_least_once",
-        "kafka": {"bootstrap.servers": job.bootstrap, **job.settings("kafka.")},
-    }
-    if job.batch < sys.maxsize:
-        config["commit"] = {"max_records": job.batch}
-    else:
-        # So many that no commit reaches them before its time.
-        most = {"max_records": 1_000_000, "max_bytes": 67_108_864}
-        config["commit"] = {"commit_interval_ms": int(job.interval * 1000), **most}
-    return ksem.open(config)
+    return ksem.open(
+        {
+            "group": job.group,
+            "inputs": [job.input],
+            "guarantee": "exactly_once" if job.exactly_once else "at_least_once",
+            "commit": {"max_records": job.batch},
+            "kafka": {"bootstrap.servers": job.bootstrap},
+        }
+    )
 
 
-def copy(job, clock, forward=None):
+def copy(job, clock, empty=False):
     output = job.output
 
     def handler(batch, out):
         clock.record_seen()
-        out.send_many(output, batch.values(), batch.keys())
-
-    def empty(batch, out):
-        clock.record_seen()
+        if not empty:
+            out.send_many(output, batch.values(), batch.keys())
 
     with pipeline(job) as pipe:
         # `run` returns a moment after the last commit.
@@ -49,7 +44,7 @@ def copy(job, clock, forward=None):
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        pipe.run(empty if forward else handler)
+        pipe.run(handler)
         watcher.join()
         metrics = pipe.metrics()
     clock.retried = metrics["batches_retried"] + metrics["transactions_aborted"]
@@ -68,27 +63,30 @@ class Counter:
         while not self.stop:
             self.count += 1
 
-    def speed(self, seconds):
-        before, started = self.count, time.monotonic()
-        time.sleep(seconds)
-        return (self.count - before) / (time.monotonic() - started)
+    def end(self):
+        self.stop = True
+        self.thread.join()
+
+
+def kept_by_counter(job, clock):
+    """The part of its idle speed that a thread which counts keeps, from the first record to the last commit."""
+    counter = Counter()
+    time.sleep(IDLE_S)
+    idle = counter.count / IDLE_S
+    before, started = counter.count, time.monotonic()
+    copy(job, clock, empty=True)
+    running = (counter.count - before) / (time.monotonic() - started)
+    counter.end()
+    return running / idle
 
 
 def main():
     job, clock = Job(), Clock()
-    if "--idle" not in sys.argv:
+    if "--counting" in sys.argv:
+        clock.beside["counting_kept"] = kept_by_counter(job, clock)
+    else:
         copy(job, clock)
-        job.report(clock)
-        return
-    seconds = float(sys.argv[sys.argv.index("--idle") + 1])
-    counter = Counter()
-    idle = counter.speed(seconds)
-    before, started = counter.count, time.monotonic()
-    copy(job, clock, forward=True)
-    running = (counter.count - before) / (time.monotonic() - started)
-    counter.stop = True
-    counter.thread.join()
-    print(json.dumps({"idle": idle, "running": running, "kept": running / idle, **clock.result()}), flush=True)
+    job.report(clock)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,9 @@ pub(crate) struct Done {
     /// Transactions, or commits of offsets, where the contestant counts them.
     #[serde(default)]
     pub(crate) commits: Option<u64>,
+    /// What else it measured, by name.
+    #[serde(default)]
+    pub(crate) beside: BTreeMap<String, f64>,
 }
 
 /// The command line of a contestant, which takes the job as its last argument.
@@ -56,6 +59,12 @@ pub(crate) fn command(contestant: &Contestant) -> Result<Command> {
     if let System::Peer { peer } = &contestant.system {
         let peer = Peer::find(peer).with_context(|| format!("there is no peer {peer}"))?;
         return peer.kit.command(peer.program);
+    }
+    if let System::Layer { command: words, .. } = &contestant.system {
+        let (program, arguments) = words.split_first().context("a layer without a command")?;
+        let mut command = Command::new(program);
+        command.args(arguments);
+        return Ok(command);
     }
     let mut command = Command::new(std::env::current_exe().context("the path of this program")?);
     command.arg(child::SUBCOMMAND);
@@ -68,7 +77,7 @@ pub(crate) fn run(job: &Job) -> Result<Done> {
         System::Ksem { .. } => ksem::run(job),
         System::RdkafkaPlain { tuned } => rdkafka_plain::run(job, *tuned),
         System::Krafka => krafka::run(job),
-        System::Peer { peer } => bail!("{peer} is a program of its own"),
+        System::Layer { language: name, .. } | System::Peer { peer: name } => bail!("{name} is a program of its own"),
     }
 }
 
@@ -80,6 +89,7 @@ pub(crate) fn settings(contestant: &Contestant, compression: Compression) -> BTr
         System::Ksem { .. } => ksem::settings(contestant, compression),
         System::RdkafkaPlain { tuned } => rdkafka_plain::settings(guarantee, *tuned, compression),
         System::Krafka => krafka::settings(guarantee),
+        System::Layer { .. } => Vec::new(),
         System::Peer { peer } => Peer::find(peer).map_or_else(Vec::new, |peer| peer.settings(guarantee, compression)),
     };
     settings.into_iter().collect()
@@ -89,7 +99,7 @@ pub(crate) fn settings(contestant: &Contestant, compression: Compression) -> BTr
 pub(crate) fn compresses(contestant: &Contestant) -> bool {
     match &contestant.system {
         System::Ksem { .. } | System::RdkafkaPlain { .. } => true,
-        System::Krafka => false,
+        System::Krafka | System::Layer { .. } => false,
         System::Peer { peer } => Peer::find(peer).is_some_and(|peer| peer.compression.is_some()),
     }
 }
@@ -137,6 +147,7 @@ impl Clock {
             elapsed_s: Duration::from_nanos(last - first).as_secs_f64(),
             retried,
             commits: None,
+            beside: BTreeMap::new(),
         })
     }
 }

@@ -32,6 +32,16 @@ pub(crate) fn cpp() -> Result<Vec<String>> {
     build("driver-cpp", &[root().join("tests/drivers/cpp/main.cpp")], &[])
 }
 
+/// Builds the bench's program in C, and returns the command that starts it.
+pub(crate) fn layer_c() -> Result<Vec<String>> {
+    build("layer-c", &[root().join("bench/peers/c/layer.c")], &["-lcjson"])
+}
+
+/// Builds the bench's program in C++, and returns the command that starts it.
+pub(crate) fn layer_cpp() -> Result<Vec<String>> {
+    build("layer-cpp", &[root().join("bench/peers/cpp/layer.cpp")], &[])
+}
+
 /// Both are built, start, and end when they are told to.
 pub(crate) fn test() -> Result<()> {
     for command in [c()?, cpp()?] {
