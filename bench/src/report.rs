@@ -105,7 +105,7 @@ impl Work {
     pub(crate) fn task(&self, contestant: &Contestant) -> Task {
         let records = self.records.unwrap_or(contestant.cadence.records() / self.part);
         let Self { size, partitions, scattered, .. } = *self;
-        let shape = Shape { size, partitions, scattered, ..Shape::STANDARD };
+        let shape = Shape { partitions, size, scattered, ..Shape::STANDARD };
         Task { shape, records, processes: 1 }
     }
 

@@ -120,7 +120,7 @@ impl<'a> Case<'a> {
         let code = i16::from_be_bytes([answer[12], answer[13]]);
         match self.protection {
             Protection::On => {
-                assert!([INVALID_PRODUCER_EPOCH, PRODUCER_FENCED].contains(&code), "it is answered {code}")
+                assert!([INVALID_PRODUCER_EPOCH, PRODUCER_FENCED].contains(&code), "it is answered {code}");
             }
             Protection::Off => assert_eq!(code, 0, "the late request was refused: the fault did not hit"),
         }

@@ -136,8 +136,8 @@ fn read(to: &SyncSender<io::Result<Vec<u8>>>) {
 }
 
 enum Sender {
-    Plain(Publisher),
-    Transactions(TransactionWriter),
+    Plain(Box<Publisher>),
+    Transactions(Box<TransactionWriter>),
 }
 
 /// The state of one `ksem produce`.
@@ -164,9 +164,9 @@ impl<'a> Run<'a> {
         admin.ensure_output(&args.topic)?;
         let sender = if args.guarantee == Guarantee::ExactlyOnce {
             let id = args.transactional_id.clone().unwrap_or_else(own_id);
-            Sender::Transactions(TransactionWriter::open(config, id)?)
+            Sender::Transactions(Box::new(TransactionWriter::open(config, id)?))
         } else {
-            Sender::Plain(Publisher::new(config, ""))
+            Sender::Plain(Box::new(Publisher::new(config, "")))
         };
         let separator = args.key_separator.as_ref().map(|text| text.replace("\\t", "\t").into_bytes());
         Ok(Self {
