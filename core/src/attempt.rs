@@ -65,7 +65,7 @@ impl Attempt {
     fn end(mut self, handled: Result<()>) -> Result<Report> {
         let ended = || Error::new(Code::Misuse, "the attempt has ended");
         let (mut batch, drive) = self.open.take().ok_or_else(ended)?;
-        self.lane.end(&mut batch, drive, handled, &self.output)
+        self.lane.end(&mut batch, drive, handled, &mut self.output)
     }
 }
 
@@ -73,7 +73,7 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         if let Some((mut batch, drive)) = self.open.take() {
             let dropped = Err(Error::new(Code::HandlerFailed, "the attempt was dropped"));
-            if let Err(error) = self.lane.end(&mut batch, drive, dropped, &self.output) {
+            if let Err(error) = self.lane.end(&mut batch, drive, dropped, &mut self.output) {
                 tracing::warn!(%error, "aborting a dropped attempt");
             }
         }

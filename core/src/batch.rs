@@ -1,6 +1,7 @@
 //! A batch: input records of one lane, with what is needed to commit them.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::record::{HeaderSource, Position, Record, TopicPartition};
@@ -67,6 +68,36 @@ impl Content {
     pub(crate) fn retain(&self, keep: impl Fn(&Run) -> bool) -> Option<Self> {
         let runs: Vec<Run> = self.runs.iter().filter(|run| keep(run)).cloned().collect();
         (!runs.is_empty()).then(|| Self::new(Arc::clone(&self.messages), runs, self.bytes))
+    }
+
+    /// Returns some of its records, by their indices.
+    pub(crate) fn slice(&self, range: Range<usize>) -> Self {
+        let cut = |(run, before): (&Run, &usize)| {
+            let from = range.start.clamp(*before, before + run.len) - before;
+            let to = range.end.clamp(*before, before + run.len) - before;
+            (from < to).then(|| self.cut(run, from..to))
+        };
+        let runs: Vec<Run> = self.runs.iter().zip(&self.before).filter_map(cut).collect();
+        Self::new(Arc::clone(&self.messages), runs, self.bytes * range.len() / self.len.max(1))
+    }
+
+    fn cut(&self, run: &Run, range: Range<usize>) -> Run {
+        let offset = |index| self.messages.get(run.start + index).offset;
+        let first = if range.start == 0 { run.first } else { offset(range.start) };
+        let next = if range.end == run.len {
+            run.next
+        } else {
+            // The epoch is known of the run's last record only, and no epoch is better than a wrong one.
+            Position { offset: offset(range.end - 1) + 1, leader_epoch: None }
+        };
+        Run { source: run.source.clone(), start: run.start + range.start, len: range.len(), first, next, ..*run }
+    }
+
+    /// Returns a batch of the records of several slices of one.
+    pub(crate) fn join(slices: &[Arc<Self>]) -> Option<Self> {
+        let messages = Arc::clone(&slices.first()?.messages);
+        let runs = slices.iter().flat_map(|slice| slice.runs.iter().cloned()).collect();
+        Some(Self::new(messages, runs, slices.iter().map(|slice| slice.bytes).sum()))
     }
 
     pub(crate) fn record(&self, index: usize) -> Record<'_> {

@@ -15,8 +15,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select, unb
 use parking_lot::Mutex;
 
 use crate::batch::Batch;
-use crate::engine::lane::HandlerResult;
 use crate::error::{Code, Error, Result};
+use crate::handler::HandlerResult;
 use crate::output::Output;
 use crate::pipeline::{Pipeline, Stopper, Until};
 use crate::{Guarantee, Report};

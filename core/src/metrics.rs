@@ -29,10 +29,13 @@ macro_rules! counters {
 
 counters! {
     records_in "Input records of batches that took effect."
-    records_out "Output records that were acknowledged in batches that took effect."
+    records_out "Output records that were acknowledged in batches that took effect, without dead letters."
     batches "Batches that took effect."
     commits "Transactions, or commits of offsets, that they were in."
     records_lost "At-most-once: input records whose offsets were committed and whose effect failed."
+    records_dead_lettered "Input records that were set aside in the dead-letter topic."
+    records_skipped "Input records that the handler skipped by a verdict."
+    records_retried "Input records that were given to the handler again because it had failed, each time counted."
     batches_retried "Attempts that were not applied and made again."
     handler_failures "Attempts that the handler failed."
     batches_revoked "Batches given up because a partition moved to another member."
@@ -81,8 +84,14 @@ pub struct Report {
     pub guarantee: Guarantee,
     /// Its input records.
     pub records: usize,
-    /// Its output records that were acknowledged.
+    /// Its output records that were acknowledged, without dead letters.
     pub outputs: u64,
+    /// Its input records that were set aside in the dead-letter topic.
+    pub dead_lettered: u64,
+    /// Its input records that the handler skipped by a verdict.
+    pub skipped: u64,
+    /// Its input records that were given to the handler again because it had failed, each time counted.
+    pub retried: u64,
     /// How often the handler was called for it.
     pub attempts: u32,
     /// The positions that were committed; empty if it was not applied.

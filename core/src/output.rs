@@ -35,6 +35,23 @@ pub struct Output {
     headers: Vec<(Range<usize>, Option<Range<usize>>)>,
     topics: Vec<Arc<str>>,
     entries: Vec<Entry>,
+    /// Verdicts on records of the batch; one without is done.
+    marks: Vec<Mark>,
+}
+
+/// A verdict on one record of the batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) index: usize,
+    pub(crate) fate: Fate,
+}
+
+/// What a verdict says, with the reason where there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Retry(String),
+    DeadLetter(String),
+    Skip,
 }
 
 pub(crate) struct Entry {
@@ -88,6 +105,48 @@ impl Output {
         self.entries.push(Entry { topic, body: Body::Forward(index) });
     }
 
+    /// The verdict that record `index` of the batch has to be handled again: nothing of the batch is applied, it is
+    /// split around the record, and the others are handled again without it. When `retry.max_attempts` is used up, the
+    /// record becomes a dead letter. Under at-most-once, which tries nothing again, it is counted as lost.
+    pub fn retry(&mut self, index: usize) {
+        self.retry_because(index, "the handler asked for another attempt");
+    }
+
+    /// As [`retry`](Self::retry), with the reason that its dead letter will tell.
+    pub fn retry_because(&mut self, index: usize, reason: &str) {
+        self.mark(index, Fate::Retry(reason.to_owned()));
+    }
+
+    /// The verdict that record `index` of the batch is set aside: it goes to `dead_letter.topic` together with what the
+    /// batch sends. The reason becomes a header.
+    pub fn dead_letter(&mut self, index: usize, reason: &str) {
+        self.mark(index, Fate::DeadLetter(reason.to_owned()));
+    }
+
+    /// The verdict that record `index` of the batch is done although nothing came of it. It is counted.
+    pub fn skip(&mut self, index: usize) {
+        self.mark(index, Fate::Skip);
+    }
+
+    /// The last verdict on a record counts.
+    fn mark(&mut self, index: usize, fate: Fate) {
+        self.marks.push(Mark { index, fate });
+    }
+
+    /// Returns whether there is a verdict.
+    pub(crate) fn is_marked(&self) -> bool {
+        !self.marks.is_empty()
+    }
+
+    /// Takes the verdicts, one of each record, in the order of the records.
+    pub(crate) fn take_marks(&mut self) -> Vec<Mark> {
+        let mut marks = std::mem::take(&mut self.marks);
+        marks.reverse();
+        marks.sort_by_key(|mark| mark.index);
+        marks.dedup_by_key(|mark| mark.index);
+        marks
+    }
+
     /// Returns how many records were sent.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -104,6 +163,7 @@ impl Output {
         self.headers.clear();
         self.topics.clear();
         self.entries.clear();
+        self.marks.clear();
         // One huge batch must not hold its memory for ever.
         self.arena.shrink_to(ARENA_KEPT);
     }

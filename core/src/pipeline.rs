@@ -14,9 +14,10 @@ use crate::config::Config;
 use crate::config::librdkafka::consumer_properties;
 use crate::engine::attempt::Probe;
 use crate::engine::identity::Identity;
-use crate::engine::lane::{HandlerResult, Lane};
+use crate::engine::lane::Lane;
 use crate::engine::shared::Shared;
 use crate::error::{Code, Error, Result};
+use crate::handler::HandlerResult;
 use crate::kafka::admin::Admin;
 use crate::kafka::{Bells, Consumer, GroupEvents, GroupMetadata};
 use crate::metrics::{Metrics, Report};
@@ -398,7 +399,8 @@ fn check_topics(config: &Config) -> Result<Vec<TopicPartition>> {
         let topic: Arc<str> = input.as_str().into();
         partitions.extend((0..count as i32).map(|partition| TopicPartition::new(Arc::clone(&topic), partition)));
     }
-    let outputs: std::collections::BTreeSet<_> = config.routes.iter().flat_map(|route| &route.to).collect();
+    let routes = config.routes.iter().flat_map(|route| &route.to);
+    let outputs: std::collections::BTreeSet<_> = routes.chain(&config.dead_letter.topic).collect();
     for output in outputs {
         admin.ensure_output(output)?;
     }

@@ -1,8 +1,8 @@
 //! The configuration's routes as a handler.
 
 use crate::batch::Batch;
-use crate::engine::lane::HandlerResult;
 use crate::error::{Code, Error};
+use crate::handler::HandlerResult;
 use crate::output::Output;
 use crate::pipeline::Pipeline;
 

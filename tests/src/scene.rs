@@ -92,6 +92,20 @@ impl<'a> Scene<'a> {
         Run::start(ksem_binary(), args, self.folder().join(format!("{number}.log")))
     }
 
+    /// The topic for dead letters of [`with_dead_letters`](Self::with_dead_letters).
+    pub fn dead(&self) -> String {
+        format!("{}-dead", self.name)
+    }
+
+    /// Makes a topic for dead letters with these properties, and adds it to a configuration.
+    ///
+    /// # Panics
+    /// If Kafka refuses.
+    pub fn with_dead_letters(&self, settings: Settings, properties: &[(&str, &str)]) -> Settings {
+        self.cluster.create_topic(&self.dead(), 3, properties).expect("creating a topic");
+        settings.text("dead_letter.topic", self.dead()).set("retry.backoff_ms", 5)
+    }
+
     /// Starts a program of the tests with this configuration as its first argument.
     pub fn run_program(&self, program: &Path, settings: &Settings, args: &[&str]) -> Run {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
@@ -126,7 +140,7 @@ impl<'a> Scene<'a> {
     ///
     /// # Panics
     /// If it can't be read, or holds what was never in the input.
-    pub fn audit(&self, topic: &str, expected: std::ops::Range<u64>) -> Audit {
+    pub fn audit(&self, topic: &str, expected: impl IntoIterator<Item = u64>) -> Audit {
         let mut ids = Vec::new();
         let visit = |record: reader::ReadRecord| {
             let value = record.value.as_deref().unwrap_or_default();

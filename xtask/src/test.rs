@@ -46,6 +46,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     part("real Kafka: kill -9", || suite(&["kill_nine"]));
     part("real Kafka: handlers elsewhere", || suite(&["calls"]));
     part("real Kafka: transactions in flight", || suite(&["pipelined"]));
+    part("real Kafka: records that fail", || suite(&["dead_letters", "dlq"]));
     part("real Kafka: frozen runs", || suite(&["zombie"]));
     part("real Kafka: a late EndTxn", || suite(&["late_end_txn"]));
     part("real Kafka: a bad network", || suite(&["network"]));

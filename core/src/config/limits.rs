@@ -40,6 +40,7 @@ pub(super) const AT_MOST_ONCE_ACKS: Limit = limit(0, 1);
 pub(super) const RETRY_MAX_ATTEMPTS: Limit = limit(1, 1_000_000);
 pub(super) const RETRY_BACKOFF_MS: Limit = limit(0, HOUR_MS);
 pub(super) const RETRY_MAX_BACKOFF_MS: Limit = limit(0, HOUR_MS);
+pub(super) const DEAD_LETTER_MAX_FAILURES: Limit = limit(1, 1_000_000_000);
 pub(super) const SHUTDOWN_DEADLINE_MS: Limit = limit(0, HOUR_MS);
 /// The lower end keeps librdkafka's queue (in KiB, 1 MiB at least) and one message in proportion.
 pub(super) const FETCH_MAX_BYTES: Limit = limit(1 << 20, 1 << 31);

@@ -27,8 +27,8 @@ pub use choices::{Acks, OnLostOffsets, StartFrom, Strategy};
 pub use kafka::{KafkaProperties, shown};
 pub use problem::{ConfigError, Problem, ProblemKind};
 pub use sections::{
-    AtMostOnceConfig, BatchConfig, CommitConfig, ExecConfig, FetchConfig, RebalanceConfig, RetryConfig, Route,
-    SecurityConfig, ShutdownConfig, TransactionsConfig,
+    AtMostOnceConfig, BatchConfig, CommitConfig, DeadLetterConfig, ExecConfig, FetchConfig, RebalanceConfig,
+    RetryConfig, Route, SecurityConfig, ShutdownConfig, TransactionsConfig,
 };
 
 use crate::Guarantee;
@@ -77,6 +77,8 @@ pub struct Config {
     pub at_most_once: AtMostOnceConfig,
     /// `[retry]`: what happens to a batch that fails.
     pub retry: RetryConfig,
+    /// `[dead_letter]`: what happens to a record that keeps failing.
+    pub dead_letter: DeadLetterConfig,
     /// `[shutdown]`: the end of the pipeline.
     pub shutdown: ShutdownConfig,
     /// `[fetch]`: reading ahead.
@@ -113,6 +115,9 @@ const FIELDS: &[&str] = &[
     "retry.max_attempts",
     "retry.backoff_ms",
     "retry.max_backoff_ms",
+    "dead_letter.topic",
+    "dead_letter.max_failures",
+    "dead_letter.payload",
     "shutdown.deadline_ms",
     "fetch.max_bytes",
     "rebalance.deadline_ms",

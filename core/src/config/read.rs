@@ -88,6 +88,12 @@ fn processing(root: &mut Section<'_>, config: &mut Config) {
         set(&mut retry.backoff_ms, section.integer("backoff_ms", limits::RETRY_BACKOFF_MS));
         set(&mut retry.max_backoff_ms, section.integer("max_backoff_ms", limits::RETRY_MAX_BACKOFF_MS));
     });
+    root.section("dead_letter", |section| {
+        let dead_letter = &mut config.dead_letter;
+        dead_letter.topic = section.text("topic");
+        dead_letter.max_failures = section.integer("max_failures", limits::DEAD_LETTER_MAX_FAILURES);
+        set(&mut dead_letter.payload, section.boolean("payload"));
+    });
     root.section("exec", |section| {
         config.exec.command = section.text("command");
         set(&mut config.exec.timeout_ms, section.integer("timeout_ms", limits::EXEC_TIMEOUT_MS));

@@ -20,6 +20,7 @@ pub(super) fn check(config: &Config, problems: &Problems) {
     rules.ranges();
     rules.times();
     rules.transactions();
+    rules.dead_letter();
     rules.exec();
     rules_kafka::check(&rules);
 }
@@ -133,6 +134,9 @@ impl Rules<'_> {
         self.range("retry.max_attempts", config.retry.max_attempts.into(), limits::RETRY_MAX_ATTEMPTS);
         self.range("retry.backoff_ms", config.retry.backoff_ms, limits::RETRY_BACKOFF_MS);
         self.range("retry.max_backoff_ms", config.retry.max_backoff_ms, limits::RETRY_MAX_BACKOFF_MS);
+        if let Some(most) = config.dead_letter.max_failures {
+            self.range("dead_letter.max_failures", most, limits::DEAD_LETTER_MAX_FAILURES);
+        }
         self.range("shutdown.deadline_ms", config.shutdown.deadline_ms, limits::SHUTDOWN_DEADLINE_MS);
         self.range("fetch.max_bytes", config.fetch.max_bytes as u64, limits::FETCH_MAX_BYTES);
         self.range("rebalance.deadline_ms", config.rebalance.deadline_ms, limits::REBALANCE_DEADLINE_MS);
@@ -191,6 +195,23 @@ impl Rules<'_> {
         if id.is_empty() || id.len() > INSTANCE_MAX_LEN || !id.chars().all(legal) {
             let message = format!("set it to 1 to {INSTANCE_MAX_LEN} of the characters a-z A-Z 0-9 . _ -");
             self.fault("transactions.instance_id", ProblemKind::OutOfRange, message);
+        }
+    }
+
+    fn dead_letter(&self) {
+        let dead_letter = &self.config.dead_letter;
+        let Some(topic) = &dead_letter.topic else {
+            if dead_letter.max_failures.is_some() {
+                let message = "there are no dead letters without `dead_letter.topic`; set that, or remove this";
+                self.fault("dead_letter.max_failures", ProblemKind::Conflict, message);
+            }
+            return;
+        };
+        self.topic("dead_letter.topic", topic);
+        if self.sound("inputs") && self.config.inputs.contains(topic) {
+            let message =
+                "the topic is also an input, so a record that fails would go round for ever; name another topic";
+            self.fault("dead_letter.topic", ProblemKind::Conflict, message);
         }
     }
 

@@ -99,6 +99,23 @@ impl Default for RetryConfig {
     }
 }
 
+/// Records that keep failing: `[dead_letter]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterConfig {
+    /// The topic that they are set aside in. `None` stops the pipeline instead, in front of the record.
+    pub topic: Option<String>,
+    /// Most dead letters that one pipeline writes; the next one stops it with an error. `None` is no limit.
+    pub max_failures: Option<u64>,
+    /// Whether a dead letter has the record's key, value and headers, or only says where the record is.
+    pub payload: bool,
+}
+
+impl Default for DeadLetterConfig {
+    fn default() -> Self {
+        Self { topic: None, max_failures: None, payload: true }
+    }
+}
+
 /// The end of a pipeline: `[shutdown]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShutdownConfig {

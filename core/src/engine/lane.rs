@@ -19,9 +19,6 @@ use crate::kafka::ports::KafkaPorts;
 use crate::output::Output;
 use crate::record::{Position, TopicPartition};
 
-/// What a handler returns: an error fails the batch.
-pub type HandlerResult = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
-
 pub(crate) struct Lane {
     pub(crate) id: usize,
     pub(super) shared: Arc<Shared>,
@@ -209,6 +206,13 @@ impl Lane {
         let place = self.place.lock();
         let turn = place.out.as_ref().map(|out| Arc::clone(&out.turn));
         turn.ok_or_else(|| Error::new(Code::Misuse, "the batch is not out any more"))
+    }
+
+    /// Some of the batch that a caller has is applied: only the rest comes again.
+    pub(super) fn leave_out(&self, rest: &[Arc<Content>]) {
+        if let (Some(out), Some(rest)) = (self.place.lock().out.as_mut(), Content::join(rest)) {
+            out.content = Arc::new(rest);
+        }
     }
 
     /// The batch is done: its ticket has nothing to give back any more.

@@ -1,6 +1,6 @@
 //! What the lanes and the consumer thread of one pipeline share.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     stop: Stop,
     /// The broker refused the metadata: the consumer thread takes it anew.
     pub(crate) metadata_is_stale: AtomicBool,
+    /// Dead letters that were written, or are being written.
+    pub(crate) dead_letters: AtomicU64,
 }
 
 /// So many bytes on their way are enough: nearly two batches of 10,000 records of 200 bytes.
@@ -69,6 +71,7 @@ impl Shared {
             consumer: OnceLock::new(),
             stop: Stop::default(),
             metadata_is_stale: AtomicBool::new(false),
+            dead_letters: AtomicU64::new(0),
             config,
             identity,
             inputs,

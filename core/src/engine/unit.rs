@@ -1,5 +1,6 @@
 //! What is committed together: one transaction, or one commit of offsets.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,9 +25,9 @@ impl Unit {
         self.parts.push(part);
     }
 
-    /// Batch `index` has failed for good.
-    pub(crate) fn lose(&mut self, index: usize) {
-        self.lost += self.parts[index].len();
+    /// So many records have failed for good.
+    pub(crate) fn lose(&mut self, records: usize) {
+        self.lost += records;
     }
 
     pub(crate) fn lost(&self) -> usize {
@@ -77,6 +78,17 @@ impl Unit {
         };
         let parts: Vec<_> = self.parts.iter().filter_map(keep).collect();
         (!parts.is_empty()).then(|| Self { parts, ..*self })
+    }
+
+    /// Returns some of the batches as a unit, or `None` if there are none.
+    pub(crate) fn some(&self, range: Range<usize>) -> Option<Self> {
+        let parts = self.parts[range].to_vec();
+        (!parts.is_empty()).then_some(Self { parts, opened: self.opened, lost: 0 })
+    }
+
+    /// Returns some of the records of batch `part` as a unit.
+    pub(crate) fn slice(&self, part: usize, range: Range<usize>) -> Self {
+        Self { parts: vec![Arc::new(self.parts[part].slice(range))], opened: self.opened, lost: 0 }
     }
 
     /// Returns each batch as a unit of its own.

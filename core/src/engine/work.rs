@@ -9,14 +9,17 @@ use crate::Guarantee;
 use crate::batch::{Batch, Content};
 use crate::discipline::{Fault, Outcome, Step};
 use crate::engine::attempt::{Drive, Ended, Means};
-use crate::engine::lane::{HandlerResult, Lane, Slot};
+use crate::engine::isolate::Piece;
+use crate::engine::lane::{Lane, Slot};
+use crate::engine::marks::Marks;
 use crate::engine::order::Turn;
 use crate::engine::pace::Pace;
 use crate::engine::ports::Failure;
 use crate::engine::unit::Unit;
 use crate::engine::verdict::{Tally, Verdict};
 use crate::error::{Code, Error, Result};
-use crate::metrics::{Applied, Counters};
+use crate::handler::HandlerResult;
+use crate::metrics::Counters;
 use crate::output::Output;
 
 /// What a lane calls with a batch.
@@ -74,30 +77,26 @@ impl Lane {
             growth = None;
         }
         // The last one is the first in order.
-        let mut pending = vec![unit];
+        let mut pending = vec![Piece::new(unit)];
         let mut tally = Tally::default();
-        while let Some(mut unit) = pending.pop() {
+        while let Some(mut piece) = pending.pop() {
+            self.ready(&mut piece)?;
             let leads = pending.is_empty();
-            let ended = self.attempt(slot, turn, leads, &mut unit, guarantee, growth.take(), handler, &mut tally);
-            match self.judge(&unit, ended, &mut tally) {
-                Verdict::Over { applied: Applied::Redelivered, cause } => {
+            let ended = self.attempt(slot, turn, leads, &mut piece, guarantee, growth.take(), handler, &mut tally);
+            match self.judge(piece, ended, guarantee, &mut tally) {
+                Verdict::Over { .. } => {}
+                Verdict::Moved { piece, cause } => {
                     if !self.shared.wait(REFRESH) {
                         return Err(self.stop_error(cause.map(|cause| Error::new(Code::PartitionRevoked, cause))));
                     }
                     let gate = self.shared.assignment.gate();
-                    pending.extend(unit.retain(|run| gate.current(run)));
+                    pending.extend(piece.retain(|run| gate.current(run)));
                 }
-                Verdict::Over { .. } => tally = Tally::default(),
-                Verdict::Again { after, failure, handler } => {
+                Verdict::Again { after, failure, pieces } => {
                     if !self.shared.wait(after) {
                         return Err(self.stop_error(failure));
                     }
-                    if handler {
-                        // Each for itself, so that what is in front of the bad one is committed.
-                        pending.extend(unit.split().rev());
-                    } else {
-                        pending.push(unit);
-                    }
+                    pending.extend(pieces.into_iter().rev());
                 }
                 Verdict::Stop(error) => return Err(error),
             }
@@ -105,14 +104,14 @@ impl Lane {
         Ok(())
     }
 
-    /// One attempt at a unit. With `growth` it takes more batches in while they are there.
+    /// One attempt at a piece of a unit. With `growth` it takes more batches in while they are there.
     #[expect(clippy::too_many_arguments, reason = "each is a thing of its own, used once")]
     pub(super) fn attempt(
         &self,
         slot: &mut Slot,
         turn: &Turn,
         leads: bool,
-        unit: &mut Unit,
+        piece: &mut Piece,
         guarantee: Guarantee,
         growth: Option<&Pace>,
         handler: &mut Handler<'_>,
@@ -121,59 +120,98 @@ impl Lane {
         let Slot { ports, output } = slot;
         let mut means = Means { ports, turn, leads, probe: self.shared.probe.as_deref() };
         let mut drive = Drive::new(guarantee);
-        if let Some(ended) = drive.until_handler(&mut means, unit) {
+        tally.begin();
+        if let Some(ended) = drive.until_handler(&mut means, &piece.unit) {
             return ended;
         }
-        tally.handled += 1;
+        tally.handled += u32::from(piece.given_up().is_none());
         let started = Instant::now();
-        let handled = self.handle(&mut means, unit, guarantee, growth, handler, output);
+        let handled = self.handle(&mut means, piece, guarantee, growth, handler, output, tally);
         let closed = Instant::now();
-        let mut ended = drive.after_handler(handled, &mut means, unit, output);
+        let mut ended = drive.after_handler(handled, &mut means, &piece.unit, output);
         output.clear();
         match ended.outcome {
             Outcome::Applied => self.pace.committed(closed),
             Outcome::Retry if guarantee == Guarantee::ExactlyOnce => self.blame_slowness(&mut ended, started.elapsed()),
+            // What is with the producer in front of a record that is refused can't be taken back.
+            Outcome::Stop if guarantee == Guarantee::AtLeastOnce && is_invalid(ended.failure.as_ref()) => {
+                let _ = means.ports.flush(guarantee);
+            }
             _ => {}
+        }
+        if !matches!(ended.outcome, Outcome::Applied | Outcome::Lost) {
+            self.take_back(tally.marks);
         }
         ended
     }
 
-    /// Calls the handler for each batch of the unit. What it sends for one goes to the producer before
+    /// Calls the handler for each batch of the piece. What it sends for one goes to the producer before
     /// the next; that for the last is left in `output`.
+    #[expect(clippy::too_many_arguments, reason = "each is a thing of its own, used once")]
     fn handle(
         &self,
         means: &mut Means<'_>,
-        unit: &mut Unit,
+        piece: &mut Piece,
         guarantee: Guarantee,
         growth: Option<&Pace>,
         handler: &mut Handler<'_>,
         output: &mut Output,
+        tally: &mut Tally,
     ) -> std::result::Result<(), Failure> {
         means.ports.wait_for_turn(means.turn, guarantee, Step::Handle)?;
         let mut index = 0;
         loop {
             output.clear();
-            if let Err(error) = guarded(|| handler(&unit.parts()[index], output)) {
-                if guarantee != Guarantee::AtMostOnce || unit.parts().len() == 1 {
+            if let Err(failure) = self.call(piece, index, guarantee, handler, output, &mut tally.marks) {
+                tally.part = Some(index);
+                let others = piece.unit.parts().len() > 1 && failure.fault == Fault::Handler;
+                if guarantee != Guarantee::AtMostOnce || !others {
                     if index > 0 && guarantee != Guarantee::ExactlyOnce {
                         // What was sent for those in front can't be taken back: it is not left behind either.
                         let _ = means.ports.flush(guarantee);
                     }
-                    return Err(Failure::new(Fault::Handler, error));
+                    return Err(failure);
                 }
                 // Its offsets are committed; the others are no worse for it.
-                tracing::warn!(%error, batch = unit.parts()[index].describe(), "an at-most-once batch was lost");
-                unit.lose(index);
+                let part = &piece.unit.parts()[index];
+                tracing::warn!(error = %failure.error, batch = part.describe(), "an at-most-once batch was lost");
+                let lost = part.len();
+                piece.unit.lose(lost);
                 output.clear();
             }
+            let unit = &mut piece.unit;
             index += 1;
             if index == unit.parts().len() && !self.grow(means.turn, unit, growth)? {
                 means.turn.has(unit.records());
                 return Ok(());
             }
             means.ports.wait_for_turn(means.turn, guarantee, Step::Enqueue)?;
-            means.ports.enqueue(guarantee, &unit.parts()[index - 1], output, means.turn)?;
+            means.ports.enqueue(guarantee, &piece.unit.parts()[index - 1], output, means.turn)?;
         }
+    }
+
+    /// Calls the handler with one batch and carries out its verdicts. For a record that was given up, its dead letter is
+    /// written instead.
+    fn call(
+        &self,
+        piece: &mut Piece,
+        index: usize,
+        guarantee: Guarantee,
+        handler: &mut Handler<'_>,
+        output: &mut Output,
+        marks: &mut Marks,
+    ) -> std::result::Result<(), Failure> {
+        if piece.given_up().is_some() {
+            return self.bury(piece, output, marks);
+        }
+        let content = &piece.unit.parts()[index];
+        guarded(|| handler(content, output)).map_err(|error| Failure::new(Fault::Handler, error))?;
+        if output.is_marked() {
+            let lost = marks.lost;
+            self.carry_out(piece, content, guarantee, output, marks)?;
+            piece.unit.lose((marks.lost - lost) as usize);
+        }
+        Ok(())
     }
 
     /// Takes another batch in. Returns false if there is none, or no room.
@@ -202,6 +240,10 @@ impl Lane {
             ended.failure = Some(error);
         }
     }
+}
+
+fn is_invalid(failure: Option<&Error>) -> bool {
+    failure.is_some_and(|failure| failure.code() == Code::RecordInvalid)
 }
 
 fn is_cancelled(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {

@@ -197,7 +197,7 @@ impl Admin {
             Code::OutputTopicMissing,
             format!(
                 "the output topic `{name}` does not exist and the cluster does not create it (auto.create.topics.enable is off, \
-                 or not allowed); create it with `ksem topic create {name}`, or correct `to` in its `[[route]]`"
+                 or not allowed); create it with `ksem topic create {name}`, or correct `to` in its `[[route]]`, or `dead_letter.topic`"
             ),
         ))
     }

@@ -62,6 +62,8 @@ fn a_minimal_file_has_the_documented_defaults() {
     assert_eq!((&transactions.instance_id, &transactions.state_dir), (&None, &None));
     let retry = &config.retry;
     assert_eq!((retry.max_attempts, retry.backoff_ms, retry.max_backoff_ms), (10, 100, 10_000));
+    let dead_letter = &config.dead_letter;
+    assert_eq!((&dead_letter.topic, dead_letter.max_failures, dead_letter.payload), (&None, None, true));
     assert_eq!((config.at_most_once.acks, config.shutdown.deadline_ms), (Acks::One, 30_000));
     assert_eq!(config.fetch.max_bytes, 64 << 20);
     assert_eq!((config.rebalance.deadline_ms, config.rebalance.strategy), (10_000, Strategy::CooperativeSticky));

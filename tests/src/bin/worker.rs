@@ -6,6 +6,7 @@
 //! | `freeze STEP COUNT` | sends itself SIGSTOP when `STEP` was taken for the `COUNT`th time; may be there more than once |
 //! | `settle MS` | waits before it freezes, until what is under way has arrived |
 //! | `fail EVERY` | fails the handler at every so manieth call |
+//! | `poison EVERY` | fails it, without saying why, for a batch that has a record whose id is a multiple of that |
 //! | `mutation NAME` | has a planted bug |
 
 use std::process::ExitCode;
@@ -16,13 +17,16 @@ use std::time::Duration;
 
 use ksem::discipline::Step;
 use ksem::{Config, Guarantee, Mutation, Pipeline, Until};
+use ksem_testkit::load;
 use rustix::process::{Signal, getpid, kill_process};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let Some((config, harm)) = args.split_first().and_then(|(config, rest)| Some((*config, Harm::of(rest)?))) else {
-        eprintln!("usage: ksem-test-worker CONFIG [freeze STEP COUNT]... [settle MS] [fail EVERY] [mutation NAME]");
+        eprintln!(
+            "usage: ksem-test-worker CONFIG [freeze STEP COUNT]... [settle MS] [fail EVERY] [poison EVERY] [mutation NAME]"
+        );
         return ExitCode::from(64);
     };
     let config = match Config::from_toml_file(config) {
@@ -46,6 +50,7 @@ struct Harm {
     freezes: Vec<Freeze>,
     settle: Duration,
     fail: Option<u32>,
+    poison: Option<u64>,
     mutation: Option<Mutation>,
 }
 
@@ -72,6 +77,10 @@ impl Harm {
                 }
                 ["fail", every, rest @ ..] => {
                     harm.fail = Some(every.parse().ok()?);
+                    rest
+                }
+                ["poison", every, rest @ ..] => {
+                    harm.poison = Some(every.parse().ok()?);
                     rest
                 }
                 ["mutation", name, rest @ ..] => {
@@ -103,6 +112,10 @@ fn run(config: Config, harm: Harm) -> ksem::Result<()> {
     let result = pipeline.run_until(Until::CaughtUp, |batch, output| {
         let call = calls.fetch_add(1, Ordering::SeqCst) + 1;
         for (index, record) in batch.records().enumerate() {
+            let id = record.value.and_then(load::value_id);
+            if harm.poison.zip(id).is_some_and(|(every, id)| id.is_multiple_of(every)) {
+                return Err("one of them is bad".into());
+            }
             for topic in routes.iter().filter(|route| route.from == record.topic).flat_map(|route| &route.to) {
                 output.forward(topic, index);
             }
@@ -114,8 +127,12 @@ fn run(config: Config, harm: Harm) -> ksem::Result<()> {
     });
     let metrics = pipeline.metrics();
     eprintln!(
-        "failures of the handler: {}; commits: {}; records lost: {}; producers rebuilt: {}",
-        metrics.handler_failures, metrics.commits, metrics.records_lost, metrics.producers_rebuilt
+        "failures of the handler: {}; commits: {}; dead letters: {}; records lost: {}; producers rebuilt: {}",
+        metrics.handler_failures,
+        metrics.commits,
+        metrics.records_dead_lettered,
+        metrics.records_lost,
+        metrics.producers_rebuilt
     );
     // The error that ended the pipeline matters more than how it closes.
     let closed = pipeline.close();

@@ -1,6 +1,7 @@
 //! The disciplines against a simulated broker, with crashes, errors, lost replies, stragglers and
 //! zombies at every step. The machines and their driver are the ones that run on Kafka.
 
+mod poison;
 mod ports;
 mod world;
 

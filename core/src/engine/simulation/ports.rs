@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::world::{End, World};
-use super::{Script, live};
+use super::{Script, live, poison};
 use crate::Guarantee;
 use crate::batch::Content;
 use crate::discipline::{Fault, Landed, Next, Signal, Step, machine, path};
@@ -197,7 +197,11 @@ impl Ports for SimPorts {
         self.call(|_, _| Ok(())).map(|_| ())
     }
 
-    fn enqueue(&mut self, _: Guarantee, batch: &Content, _: &Output, _: &Turn) -> Result<(), Failure> {
+    fn enqueue(&mut self, _: Guarantee, batch: &Content, output: &Output, _: &Turn) -> Result<(), Failure> {
+        if output.topics().iter().any(|topic| &**topic == poison::DEAD) {
+            self.queued.push(poison::letter(batch.record(0).offset));
+            return Ok(());
+        }
         self.queued.extend((0..batch.len()).map(|index| batch.record(index).offset));
         Ok(())
     }

@@ -73,11 +73,13 @@ impl World {
 
     /// How many committed effects each record has.
     pub(super) fn effects(&self) -> Vec<usize> {
-        let seen = |id| {
-            let visible = |transaction: &Option<u64>| transaction.is_none_or(|number| self.visible.contains(&number));
-            self.log.iter().filter(|(other, transaction)| *other == id && visible(transaction)).count()
-        };
-        (0..self.records).map(seen).collect()
+        (0..self.records).map(|id| self.times(id)).collect()
+    }
+
+    /// How often an id is visible.
+    pub(super) fn times(&self, id: i64) -> usize {
+        let visible = |transaction: &Option<u64>| transaction.is_none_or(|number| self.visible.contains(&number));
+        self.log.iter().filter(|(other, transaction)| *other == id && visible(transaction)).count()
     }
 
     pub(super) fn write(&mut self, ids: impl Iterator<Item = i64>, epoch: Option<u32>) -> Result<(), ()> {
