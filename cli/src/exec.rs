@@ -3,7 +3,12 @@
 //! A batch is written as one object a line and then `{"end":N}`. The child answers with one object
 //! a line for each output and then `{"end":N}`. A child that dies, answers nonsense or is too slow
 //! fails the batch: nothing of it is applied, and a new child is started for the next attempt.
+//!
+//! A line `{"error":"…"}` fails the batch too, and the child lives. With `"partition":P,"offset":O` it names the record that is
+//! to blame, and with `"permanent":true` no other attempt is made at it. A verdict on a record is
+//! `{"verdict":"retry|dead_letter|skip","partition":P,"offset":O,"reason":"…"}`. Where a batch has several topics, `"topic"` says which.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -12,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ksem::{Batch, HandlerResult, Output};
+use ksem::{Batch, HandlerFailure, HandlerResult, Output};
 use serde::Deserialize;
 
 use crate::json::{InputLine, OutputLine};
@@ -46,7 +51,7 @@ impl Exec {
         match result {
             Ok(()) => Ok(()),
             // It answered in good order: it may live.
-            Err(Trouble::Refused(reason)) => Err(reason.into()),
+            Err(Trouble::Refused(failure)) => Err(failure.into()),
             Err(Trouble::Broken(reason)) => {
                 let how = slot.take().map(Worker::end).unwrap_or_default();
                 Err(format!("{reason}{how}").into())
@@ -58,7 +63,7 @@ impl Exec {
 /// Why a batch failed.
 enum Trouble {
     /// The child said so itself.
-    Refused(String),
+    Refused(HandlerFailure),
     /// The child can't be used any more.
     Broken(String),
 }
@@ -70,12 +75,86 @@ struct Worker {
     from: Receiver<String>,
 }
 
-/// The last line of a batch, or an error that the child reports.
+/// What an answer has besides outputs.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Control {
     End { end: usize },
-    Error { error: String },
+    Verdict(Verdict),
+    Error(Refusal),
+}
+
+/// A verdict on one record.
+#[derive(Deserialize)]
+struct Verdict {
+    verdict: Fate,
+    #[serde(default)]
+    reason: Option<String>,
+    #[serde(flatten)]
+    place: Place,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Fate {
+    Retry,
+    DeadLetter,
+    Skip,
+}
+
+/// An error that the child reports.
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+    #[serde(default)]
+    permanent: bool,
+    #[serde(flatten)]
+    place: Option<Place>,
+}
+
+/// Where a record of the batch is.
+#[derive(Deserialize)]
+struct Place {
+    #[serde(default)]
+    topic: Option<String>,
+    partition: i32,
+    offset: i64,
+}
+
+/// The records of a batch by their places; made when the first one is named.
+struct Places<'a> {
+    batch: &'a Batch,
+    found: Option<HashMap<(&'a str, i32, i64), usize>>,
+}
+
+impl<'a> Places<'a> {
+    fn new(batch: &'a Batch) -> Self {
+        Self { batch, found: None }
+    }
+
+    fn index(&mut self, place: &Place) -> Result<usize, String> {
+        let batch = self.batch;
+        let all =
+            || batch.records().enumerate().map(|(index, it)| ((it.topic, it.partition, it.offset), index)).collect();
+        let found = self.found.get_or_insert_with(all);
+        let Place { topic, partition, offset } = place;
+        let index = match topic {
+            Some(topic) => found.get(&(topic.as_str(), *partition, *offset)).copied(),
+            None => {
+                let mut topics: Vec<&str> = found.keys().map(|(topic, ..)| *topic).collect();
+                topics.sort_unstable();
+                topics.dedup();
+                let mut there = topics.into_iter().filter_map(|topic| found.get(&(topic, *partition, *offset)));
+                match (there.next(), there.next()) {
+                    (Some(_), Some(_)) => {
+                        return Err("it names a record that is in several topics, without `topic`".into());
+                    }
+                    (index, _) => index.copied(),
+                }
+            }
+        };
+        index.ok_or_else(|| format!("it names partition {partition}, offset {offset}, which is not in the batch"))
+    }
 }
 
 impl Worker {
@@ -117,6 +196,7 @@ impl Worker {
         let until = Instant::now() + timeout;
         self.to.send(encode(batch)).map_err(|_| broken("the child's input is closed"))?;
         let mut outputs = 0_usize;
+        let mut places = Places::new(batch);
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let line = match self.from.recv_timeout(left) {
@@ -140,25 +220,38 @@ impl Worker {
                         batch.len()
                     )));
                 }
-                Ok(Some(Control::Error { error })) => return self.drain_refusal(error, until),
-                Err(reason) => {
-                    return Err(Trouble::Broken(format!(
-                        "the child's answer makes no sense: {reason}: {}",
-                        shortened(&line)
-                    )));
+                Ok(Some(Control::Verdict(verdict))) => {
+                    give(&verdict, &mut places, output).map_err(|reason| nonsense(&reason, &line))?;
                 }
+                Ok(Some(Control::Error(refusal))) => return Err(self.refused(refusal, &mut places, until)),
+                Err(reason) => return Err(nonsense(&reason, &line)),
             }
         }
     }
 
-    /// Reads up to the end of a batch that the child refuses, so that it can go on with the next.
-    fn drain_refusal(&mut self, error: String, until: Instant) -> Result<(), Trouble> {
+    /// Reads up to the end of a batch that the child refuses, so that it can go on with the next. It may name more records
+    /// on the way.
+    fn refused(&mut self, first: Refusal, places: &mut Places<'_>, until: Instant) -> Trouble {
+        let error = first.error.clone();
+        let mut failure = HandlerFailure::new(error.clone());
+        let mut next = Some(first);
         loop {
+            if let Some(Refusal { place, permanent, .. }) = next.take() {
+                if permanent {
+                    failure = failure.permanent();
+                }
+                match place.map(|place| places.index(&place)) {
+                    Some(Ok(index)) => failure = failure.of(index),
+                    Some(Err(reason)) => return Trouble::Broken(format!("{error}; and {reason}")),
+                    None => {}
+                }
+            }
             let left = until.saturating_duration_since(Instant::now());
             match self.from.recv_timeout(left).map(|line| serde_json::from_str::<Control>(&line)) {
-                Ok(Ok(Control::End { .. })) => return Err(Trouble::Refused(error)),
+                Ok(Ok(Control::End { .. })) => return Trouble::Refused(failure),
+                Ok(Ok(Control::Error(refusal))) => next = Some(refusal),
                 Ok(_) => {}
-                Err(_) => return Err(Trouble::Broken(error)),
+                Err(_) => return Trouble::Broken(error),
             }
         }
     }
@@ -227,6 +320,21 @@ fn answer(line: &str, output: &mut Output, outputs: &mut usize) -> Result<Option
         }
         Err(error) => serde_json::from_str::<Control>(line).map(Some).map_err(|_| error.to_string()),
     }
+}
+
+fn give(verdict: &Verdict, places: &mut Places<'_>, output: &mut Output) -> Result<(), String> {
+    let index = places.index(&verdict.place)?;
+    let reason = verdict.reason.as_deref();
+    match verdict.verdict {
+        Fate::Retry => output.retry_because(index, reason.unwrap_or("the handler asked for another attempt")),
+        Fate::DeadLetter => output.dead_letter(index, reason.unwrap_or("the handler gave no reason")),
+        Fate::Skip => output.skip(index),
+    }
+    Ok(())
+}
+
+fn nonsense(reason: &str, line: &str) -> Trouble {
+    Trouble::Broken(format!("the child's answer makes no sense: {reason}: {}", shortened(line)))
 }
 
 fn shortened(line: &str) -> String {

@@ -51,6 +51,8 @@ enum Command {
     Bench(commands::bench::Args),
     /// Create, list, describe and delete topics
     Topic(commands::topic::Args),
+    /// List, show and replay dead letters
+    Dlq(commands::dlq::Args),
     /// Send lines from standard input to a topic
     Produce(commands::produce::Args),
     /// Print the records of a topic
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run::run(&args, cli.quiet),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Topic(args) => commands::topic::run(&args),
+        Command::Dlq(args) => commands::dlq::run(&args),
         Command::Produce(args) => commands::produce::run(&args),
         Command::Consume(args) => commands::consume::run(&args),
         Command::Completions { shell } => {

@@ -1,9 +1,10 @@
 //! `ksem run --exec`: a handler in a child process that may die, lie or sleep.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use ksem::Guarantee;
+use ksem::{Guarantee, dead_letter};
 use ksem_testkit::{Cluster, ClusterConfig, Isolation, load, reader};
 use ksem_tests::{Random, Scene, Steps, scale, wait_until};
 
@@ -71,6 +72,13 @@ fn a_handler_in_a_child_process() {
         }
     }
     steps.step("a child that refuses a batch is asked again", || refuses(&cluster));
+    for guarantee in [Guarantee::ExactlyOnce, Guarantee::AtLeastOnce] {
+        steps.step(&format!("{guarantee}: a child that names records"), || names_records(&cluster, guarantee));
+        for mode in ["nonsense", "dies"] {
+            let name = format!("{guarantee}: a child that {mode} names none, and the record is found");
+            steps.step(&name, || found(&cluster, guarantee, mode));
+        }
+    }
     steps.conclude();
 }
 
@@ -144,6 +152,87 @@ fn gives_up(cluster: &Cluster, guarantee: Guarantee, mode: &str, told: &str, poi
     let command = command.replace(&format!("{mode} {poison}"), "fine -1");
     scene.run(&settings, &["--until-caught-up", "--exec", &command]).wait(PATIENCE).assert(0, &[]);
     scene.assert_exactly_once(0..RECORDS);
+}
+
+/// What a dead letter says about its record: the id, the error's code and its message.
+fn dead_letters(scene: &Scene<'_>) -> BTreeSet<(u64, String, String)> {
+    let read = reader::read_topic(scene.cluster.bootstrap(), &scene.dead(), Isolation::ReadCommitted);
+    let header = |record: &reader::ReadRecord, name: &str| {
+        let value = record.headers.iter().find(|(other, _)| other == name).and_then(|(_, value)| value.clone());
+        String::from_utf8(value.expect("the header")).expect("text")
+    };
+    let told = |record: reader::ReadRecord| {
+        let id = record.value.as_deref().and_then(load::value_id).expect("an id");
+        (id, header(&record, dead_letter::ERROR_CODE), header(&record, dead_letter::ERROR_MESSAGE))
+    };
+    read.expect("the dead letters").into_iter().map(told).collect()
+}
+
+fn names_records(cluster: &Cluster, guarantee: Guarantee) {
+    let scene = Scene::new(cluster, &format!("named-{guarantee}"), 1);
+    scene.fill(0..100);
+    let [a, b] = scene.outputs();
+    let script = scene.file(
+        "handler.py",
+        r#"
+import json, sys
+topics = sys.argv[1:]
+errors = []
+for line in sys.stdin:
+    record = json.loads(line)
+    if "end" in record:
+        for error in errors:
+            print(json.dumps(error))
+        errors = []
+        print(line, end="", flush=True)
+        continue
+    place = {"partition": record["partition"], "offset": record["offset"]}
+    number = int(record["key"])
+    if number == 10:
+        print(json.dumps({"verdict": "skip", **place}))
+    elif number == 20:
+        print(json.dumps({"verdict": "dead_letter", "reason": "no such customer", **place}))
+    elif number == 30:
+        print(json.dumps({"verdict": "retry", "reason": "still away", **place}))
+    elif number in (40, 50):
+        errors.append({"error": "bad data", "permanent": True, **place})
+    else:
+        for topic in topics:
+            print(json.dumps({"topic": topic, "key": record["key"], "value": record["value"]}))
+"#,
+    );
+    let command = format!("exec python3 {script} {a} {b}");
+    let settings = scene.with_dead_letters(scene.settings(guarantee).no_routes(), &[]).set("retry.max_attempts", 2);
+    let ended = scene.run(&settings, &["--until-caught-up", "--exec", &command]).wait(PATIENCE);
+    ended.assert(0, &["4 dead letters", "1 skipped"]);
+    for topic in [a, b] {
+        scene.audit(&topic, (0..100).filter(|id| ![10, 20, 30, 40, 50].contains(id))).assert_exactly_once();
+    }
+    let expected = [
+        (20, "record_rejected", "no such customer"),
+        (30, "handler_failed", "still away"),
+        (40, "handler_failed", "bad data"),
+        (50, "handler_failed", "bad data"),
+    ];
+    let expected = expected.map(|(id, code, message)| (id, code.to_owned(), message.to_owned()));
+    assert_eq!(dead_letters(&scene), BTreeSet::from(expected));
+}
+
+fn found(cluster: &Cluster, guarantee: Guarantee, mode: &str) {
+    const RECORDS: u64 = 500;
+    let scene = Scene::new(cluster, &format!("found-{guarantee}-{mode}"), 1);
+    scene.fill(0..RECORDS);
+    let [a, b] = scene.outputs();
+    let script = scene.file("handler.py", HANDLER);
+    let command = format!("exec python3 {script} {mode} 321 {} {a} {b}", scene.folder().display());
+    let settings = scene.settings(guarantee).no_routes().batches_of(100).set("retry.max_attempts", 2);
+    let settings = scene.with_dead_letters(settings, &[]);
+    scene.run(&settings, &["--until-caught-up", "--exec", &command]).wait(PATIENCE).assert(0, &["1 dead letters"]);
+    for topic in [a, b] {
+        scene.audit(&topic, (0..RECORDS).filter(|id| *id != 321)).assert_exactly_once();
+    }
+    let letters = dead_letters(&scene);
+    assert!(matches!(letters.first(), Some((321, code, _)) if code == "handler_failed") && letters.len() == 1);
 }
 
 fn refuses(cluster: &Cluster) {

@@ -23,7 +23,9 @@ use crate::signals;
     ksem run --config pipeline.toml --exec 'python3 handler.py'\n\n\
     A child of --exec reads one JSON object a line for each record (topic, partition, offset, timestamp, key,\n\
     value, headers; key_base64 and value_base64 for what is not UTF-8) and then {\"end\":N}; it answers with one\n\
-    object a line for each output (topic, key, value, headers) and then {\"end\":N}, and flushes.\n\n\
+    object a line for each output (topic, key, value, headers) and then {\"end\":N}, and flushes.\n\
+    {\"error\":\"…\"} fails the batch; with \"partition\" and \"offset\" it says which record is to blame.\n\
+    {\"verdict\":\"retry|dead_letter|skip\",\"partition\":P,\"offset\":O,\"reason\":\"…\"} is a verdict on one record.\n\n\
     Every field of the configuration with its default: ksem run --reference"
 )]
 pub(crate) struct Args {
@@ -197,6 +199,8 @@ impl Watch<'_> {
 fn notes(metrics: &ksem::Metrics) -> String {
     let facts = [
         (metrics.records_lost, "lost"),
+        (metrics.records_dead_lettered, "dead letters"),
+        (metrics.records_skipped, "skipped"),
         (metrics.batches_retried, "batches retried"),
         (metrics.handler_failures, "handler failures"),
         (metrics.producers_rebuilt, "producers rebuilt"),
