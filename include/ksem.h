@@ -68,6 +68,12 @@
 #define KSEM_BATCH_LOST 4002
 /* The caller gave the batch up before its handler had an end; it comes again. */
 #define KSEM_HANDLER_CANCELLED 4003
+/* A record that keeps failing could not be written to `dead_letter.topic`. */
+#define KSEM_DEAD_LETTER_FAILED 4004
+/* A record would have been a dead letter more than `dead_letter.max_failures` allows. */
+#define KSEM_TOO_MANY_DEAD_LETTERS 4005
+/* The handler gave a record up: the code of its dead letter. */
+#define KSEM_RECORD_REJECTED 4006
 /* The committed offset is no longer in the topic (retention, truncation or a recreated topic). */
 #define KSEM_OFFSET_LOST 5001
 /* A partition has no committed offset and start_from is "fail". */
@@ -379,6 +385,20 @@ ksem_status ksem_output_forward(struct ksem_output *output, const char *topic, s
 // Sends every record of the batch as it is.
 ksem_status ksem_output_forward_all(struct ksem_output *output, const char *topic);
 
+// Has record `index` of the batch handled again: nothing of the batch is applied, and it is split around the record. When
+// `retry.max_attempts` is used up, the record becomes a dead letter. Under at-most-once it is counted as lost.
+ksem_status ksem_output_retry(struct ksem_output *output,
+                              size_t index);
+
+// Sets record `index` of the batch aside: it goes to `dead_letter.topic` together with what the batch sends. The reason is
+// copied.
+ksem_status ksem_output_dead_letter(struct ksem_output *output,
+                                    size_t index,
+                                    const char *reason);
+
+// Has record `index` of the batch counted as done although nothing comes of it.
+ksem_status ksem_output_skip(struct ksem_output *output, size_t index);
+
 // Says why the handler fails, and returns what it should return: `return ksem_output_fail(output, "no such customer");`.
 // The text is found in the error that the caller gets (`ksem_error_handler_message`).
 ksem_status ksem_output_fail(struct ksem_output *output,
@@ -409,8 +429,17 @@ ksem_guarantee ksem_report_guarantee(const struct ksem_report *report);
 // Returns how many input records it had.
 size_t ksem_report_records(const struct ksem_report *report);
 
-// Returns how many output records were acknowledged.
+// Returns how many output records were acknowledged, without dead letters.
 uint64_t ksem_report_outputs(const struct ksem_report *report);
+
+// Returns how many input records were set aside in the dead-letter topic.
+uint64_t ksem_report_dead_lettered(const struct ksem_report *report);
+
+// Returns how many input records the handler skipped by a verdict.
+uint64_t ksem_report_skipped(const struct ksem_report *report);
+
+// Returns how many input records were given to the handler again because it had failed, each time counted.
+uint64_t ksem_report_retried(const struct ksem_report *report);
 
 // Returns how often the handler was called for it.
 uint32_t ksem_report_attempts(const struct ksem_report *report);

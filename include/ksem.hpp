@@ -395,6 +395,19 @@ public:
     /// Sends every record of the batch as it is.
     void forward_all(const char *topic) { detail::check_output(raw_, ksem_output_forward_all(raw_, topic)); }
 
+    /// Has a record of the batch handled again: nothing of the batch is applied, and it is split around the record. When
+    /// retry.max_attempts is used up, the record becomes a dead letter. Under at-most-once it is counted as lost.
+    void retry(std::size_t index) { detail::check_output(raw_, ksem_output_retry(raw_, index)); }
+    void retry(const Record &record) { retry(record.index()); }
+    /// Sets a record aside: it goes to dead_letter.topic together with what the batch sends.
+    void dead_letter(std::size_t index, const std::string &reason) {
+        detail::check_output(raw_, ksem_output_dead_letter(raw_, index, reason.c_str()));
+    }
+    void dead_letter(const Record &record, const std::string &reason) { dead_letter(record.index(), reason); }
+    /// Has a record counted as done although nothing comes of it.
+    void skip(std::size_t index) { detail::check_output(raw_, ksem_output_skip(raw_, index)); }
+    void skip(const Record &record) { skip(record.index()); }
+
     std::size_t size() const noexcept { return ksem_output_len(raw_); }
     void clear() noexcept { ksem_output_clear(raw_); }
     ksem_output *raw() const noexcept { return raw_; }
@@ -419,6 +432,12 @@ struct Report {
     Guarantee guarantee;
     std::size_t records;
     std::uint64_t outputs;
+    /// Set aside in the dead-letter topic.
+    std::uint64_t dead_lettered;
+    /// Skipped by a verdict.
+    std::uint64_t skipped;
+    /// Given to the handler again because it had failed, each time counted.
+    std::uint64_t retried;
     std::uint32_t attempts;
     std::chrono::microseconds took;
     std::vector<Position> offsets;
@@ -430,6 +449,9 @@ struct Report {
           guarantee(static_cast<Guarantee>(ksem_report_guarantee(raw))),
           records(ksem_report_records(raw)),
           outputs(ksem_report_outputs(raw)),
+          dead_lettered(ksem_report_dead_lettered(raw)),
+          skipped(ksem_report_skipped(raw)),
+          retried(ksem_report_retried(raw)),
           attempts(ksem_report_attempts(raw)),
           took(ksem_report_took_us(raw)) {
         const ksem_positions all = ksem_report_offsets(raw);

@@ -82,6 +82,13 @@ impl ksem_output {
         Err(Box::new(failure))
     }
 
+    fn checked(&self, index: usize) -> Result<usize> {
+        if index < self.input {
+            return Ok(index);
+        }
+        Err(misuse(format!("a verdict on record {index} of a batch of {}", self.input)))
+    }
+
     fn forward(&mut self, topic: &str, index: usize) -> Result<()> {
         if index >= self.input {
             return Err(misuse(format!("record {index} of {} can't be forwarded", self.input)));
@@ -200,6 +207,42 @@ pub unsafe extern "C" fn ksem_output_forward_all(output: *mut ksem_output, topic
     add(output, |output| {
         let topic = text!(topic)?;
         (0..output.input).for_each(|index| output.output.forward(topic, index));
+        Ok(())
+    })
+}
+
+/// Has record `index` of the batch handled again: nothing of the batch is applied, and it is split around the record. When
+/// `retry.max_attempts` is used up, the record becomes a dead letter. Under at-most-once it is counted as lost.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ksem_output_retry(output: *mut ksem_output, index: usize) -> ksem_status {
+    add(output, |output| {
+        let index = output.checked(index)?;
+        output.output.retry(index);
+        Ok(())
+    })
+}
+
+/// Sets record `index` of the batch aside: it goes to `dead_letter.topic` together with what the batch sends. The reason is
+/// copied.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ksem_output_dead_letter(
+    output: *mut ksem_output,
+    index: usize,
+    reason: *const c_char,
+) -> ksem_status {
+    add(output, |output| {
+        let (index, reason) = (output.checked(index)?, text!(reason)?);
+        output.output.dead_letter(index, reason);
+        Ok(())
+    })
+}
+
+/// Has record `index` of the batch counted as done although nothing comes of it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ksem_output_skip(output: *mut ksem_output, index: usize) -> ksem_status {
+    add(output, |output| {
+        let index = output.checked(index)?;
+        output.output.skip(index);
         Ok(())
     })
 }

@@ -68,10 +68,28 @@ pub unsafe extern "C" fn ksem_report_records(report: *const ksem_report) -> usiz
     value(0, || Ok(borrow!(report)?.report.records))
 }
 
-/// Returns how many output records were acknowledged.
+/// Returns how many output records were acknowledged, without dead letters.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ksem_report_outputs(report: *const ksem_report) -> u64 {
     value(0, || Ok(borrow!(report)?.report.outputs))
+}
+
+/// Returns how many input records were set aside in the dead-letter topic.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ksem_report_dead_lettered(report: *const ksem_report) -> u64 {
+    value(0, || Ok(borrow!(report)?.report.dead_lettered))
+}
+
+/// Returns how many input records the handler skipped by a verdict.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ksem_report_skipped(report: *const ksem_report) -> u64 {
+    value(0, || Ok(borrow!(report)?.report.skipped))
+}
+
+/// Returns how many input records were given to the handler again because it had failed, each time counted.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ksem_report_retried(report: *const ksem_report) -> u64 {
+    value(0, || Ok(borrow!(report)?.report.retried))
 }
 
 /// Returns how often the handler was called for it.

@@ -83,6 +83,15 @@ export interface Output {
   forward(topic: string, index: number): void
   /** Sends every record of the batch as it is. */
   forwardAll(topic: string): void
+  /**
+   * Has the record handled again: nothing of the batch is applied, and it is split around the record. When
+   * `retry.max_attempts` is used up, the record becomes a dead letter. Under at-most-once it is counted as lost.
+   */
+  retry(index: number): void
+  /** Sets the record aside: it goes to `dead_letter.topic` together with what the batch sends. */
+  deadLetter(index: number, reason: string): void
+  /** Has the record counted as done although nothing comes of it. */
+  skip(index: number): void
 }
 
 /** Called for each batch. What it throws, or the rejection of its promise, fails the batch. */

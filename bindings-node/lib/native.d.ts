@@ -230,7 +230,7 @@ export interface LogRecord {
 export interface Metrics {
   /** Input records of batches that took effect. */
   recordsIn: number
-  /** Output records that were acknowledged in batches that took effect. */
+  /** Output records that were acknowledged in batches that took effect, without dead letters. */
   recordsOut: number
   /** Batches that took effect. */
   batches: number
@@ -238,6 +238,12 @@ export interface Metrics {
   commits: number
   /** At-most-once: input records whose offsets were committed and whose effect failed. */
   recordsLost: number
+  /** Input records that were set aside in the dead-letter topic. */
+  recordsDeadLettered: number
+  /** Input records that the handler skipped by a verdict. */
+  recordsSkipped: number
+  /** Input records that were given to the handler again because it had failed, each time counted. */
+  recordsRetried: number
   /** Attempts that were not applied and made again. */
   batchesRetried: number
   /** Attempts that the handler failed. */
@@ -268,8 +274,14 @@ export interface Report {
   guarantee: Guarantee
   /** Its input records. */
   records: number
-  /** Its output records that were acknowledged. */
+  /** Its output records that were acknowledged, without dead letters. */
   outputs: number
+  /** Its input records that were set aside in the dead-letter topic. */
+  deadLettered: number
+  /** Its input records that the handler skipped by a verdict. */
+  skipped: number
+  /** Its input records that were given to the handler again because it had failed, each time counted. */
+  retried: number
   /** How often the handler was called for it. */
   attempts: number
   /** The positions that were committed; empty if it was not applied. */

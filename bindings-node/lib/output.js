@@ -8,6 +8,9 @@ const TOPIC = 0
 const SEND = 1
 const FORWARD = 2
 const FORWARD_ALL = 3
+const RETRY = 4
+const DEAD_LETTER = 5
+const SKIP = 6
 const PARTITION = 1
 const TIMESTAMP = 2
 const HEADERS = 4
@@ -63,9 +66,7 @@ class Output {
   }
 
   forward(topic, index) {
-    if (!Number.isInteger(index) || index < 0 || index >= this.#records) {
-      throw new RangeError(`record ${index} of a batch of ${this.#records}`)
-    }
+    this.#check(index)
     this.#begin(topic)
     this.#reserve(5)
     this.#byte(FORWARD)
@@ -78,6 +79,20 @@ class Output {
     this.#reserve(1)
     this.#byte(FORWARD_ALL)
     this.#count += this.#records
+  }
+
+  retry(index) {
+    this.#verdict(RETRY, index)
+  }
+
+  deadLetter(index, reason) {
+    if (typeof reason !== 'string') throw new TypeError(`the reason is ${described(reason)}, not a string`)
+    this.#verdict(DEAD_LETTER, index)
+    this.#bytes(reason, 'reason')
+  }
+
+  skip(index) {
+    this.#verdict(SKIP, index)
   }
 
   // Takes what was sent and ends the output.
@@ -94,9 +109,27 @@ class Output {
     if (piece !== null && piece.length <= KEPT_BYTES && free.length < KEPT_PIECES) free.push(piece)
   }
 
+  #check(index) {
+    if (!Number.isInteger(index) || index < 0 || index >= this.#records) {
+      throw new RangeError(`record ${index} of a batch of ${this.#records}`)
+    }
+  }
+
+  #verdict(verdict, index) {
+    this.#check(index)
+    this.#open()
+    this.#reserve(5)
+    this.#byte(verdict)
+    this.#integer(index)
+  }
+
+  #open() {
+    if (this.#piece === null) throw misuse('the handler has ended; send before that, and wait for what it calls')
+  }
+
   // Notes the topic, if it is another one, and returns where the entry begins.
   #begin(topic) {
-    if (this.#piece === null) throw misuse('the handler has ended; send before that, and wait for what it calls')
+    this.#open()
     if (topic !== this.#topic) {
       if (typeof topic !== 'string') throw new TypeError(`the topic is ${described(topic)}, not a string`)
       this.#reserve(1)

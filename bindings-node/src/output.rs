@@ -5,6 +5,9 @@
 //!          1 flags bytes bytes [i32] [f64] [i32 (text bytes)…]  key, value; if flagged: partition (1), timestamp (2), headers (4)
 //!          2 i32                                               forwards this record of the batch
 //!          3                                                   forwards every record
+//!          4 i32                                               this record is to be handled again
+//!          5 i32 text                                          this record is set aside, and why
+//!          6 i32                                               this record is skipped
 //! bytes    i32 length, -1 for null; then that many bytes
 //! text     as bytes, in UTF-8
 //! ```
@@ -51,11 +54,11 @@ fn read_all(bytes: &[u8], output: &mut Output, records: usize) -> Option<()> {
                 }
                 output.send_record(topic, &OutputRecord { headers: &headers, ..record });
             }
-            2 => {
-                let index = usize::try_from(left.integer()?).ok().filter(|index| *index < records)?;
-                output.forward(topic, index);
-            }
+            2 => output.forward(topic, left.index(records)?),
             3 => (0..records).for_each(|index| output.forward(topic, index)),
+            4 => output.retry(left.index(records)?),
+            5 => output.dead_letter(left.index(records)?, left.text()?),
+            6 => output.skip(left.index(records)?),
             _ => return None,
         }
     }
@@ -78,6 +81,11 @@ impl<'a> Left<'a> {
 
     fn integer(&mut self) -> Option<i32> {
         self.take(4)?.try_into().map(i32::from_le_bytes).ok()
+    }
+
+    /// The index of one of so many records.
+    fn index(&mut self, records: usize) -> Option<usize> {
+        usize::try_from(self.integer()?).ok().filter(|index| *index < records)
     }
 
     fn number(&mut self) -> Option<f64> {

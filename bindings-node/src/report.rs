@@ -28,8 +28,14 @@ pub struct Report {
     pub guarantee: String,
     /// Its input records.
     pub records: u32,
-    /// Its output records that were acknowledged.
+    /// Its output records that were acknowledged, without dead letters.
     pub outputs: f64,
+    /// Its input records that were set aside in the dead-letter topic.
+    pub dead_lettered: f64,
+    /// Its input records that the handler skipped by a verdict.
+    pub skipped: f64,
+    /// Its input records that were given to the handler again because it had failed, each time counted.
+    pub retried: f64,
     /// How often the handler was called for it.
     pub attempts: u32,
     /// The positions that were committed; empty if it was not applied.
@@ -53,6 +59,9 @@ impl From<ksem::Report> for Report {
             guarantee: report.guarantee.name().into(),
             records: report.records as u32,
             outputs: report.outputs as f64,
+            dead_lettered: report.dead_lettered as f64,
+            skipped: report.skipped as f64,
+            retried: report.retried as f64,
             attempts: report.attempts,
             offsets: offsets.collect(),
             took_ms: report.took.as_secs_f64() * 1e3,
@@ -69,7 +78,7 @@ impl From<ksem::Report> for Report {
 pub struct Metrics {
     /// Input records of batches that took effect.
     pub records_in: f64,
-    /// Output records that were acknowledged in batches that took effect.
+    /// Output records that were acknowledged in batches that took effect, without dead letters.
     pub records_out: f64,
     /// Batches that took effect.
     pub batches: f64,
@@ -77,6 +86,12 @@ pub struct Metrics {
     pub commits: f64,
     /// At-most-once: input records whose offsets were committed and whose effect failed.
     pub records_lost: f64,
+    /// Input records that were set aside in the dead-letter topic.
+    pub records_dead_lettered: f64,
+    /// Input records that the handler skipped by a verdict.
+    pub records_skipped: f64,
+    /// Input records that were given to the handler again because it had failed, each time counted.
+    pub records_retried: f64,
     /// Attempts that were not applied and made again.
     pub batches_retried: f64,
     /// Attempts that the handler failed.

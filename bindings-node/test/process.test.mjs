@@ -34,6 +34,29 @@ for (const guarantee of guarantees) {
 }
 
 for (const guarantee of ['at_least_once', 'exactly_once']) {
+  test(`${guarantee}: verdicts`, async () => {
+    const scene = new Scene()
+    await scene.fill(4)
+    const pipe = await scene.open({ batch: { linger_ms: 500 } })
+    const [first, second, third, last] = scene.expected(4)
+    const report = await pipe.process(await pipe.poll(10_000), guarantee, (batch, out) => {
+      batch.values().forEach((value, index) => {
+        if (String(value) === second) out.skip(index)
+        else if (String(value) === third && batch.length > 1) out.retry(index)
+        else out.forward(scene.output, index)
+      })
+      assert.throws(() => out.skip(batch.length), RangeError)
+      assert.throws(() => out.retry(-1), RangeError)
+      assert.throws(() => out.deadLetter(0), TypeError)
+    })
+    assert.equal(report.skipped, 1)
+    assert.equal(report.deadLettered, 0)
+    assert.equal(report.retried, 4)
+    assert.equal(report.attempts, 4)
+    await pipe.close()
+    assert.deepEqual(await scene.values(), [first, third, last])
+  })
+
   test(`${guarantee}: a handler that throws aborts its batch, which comes again`, async () => {
     const scene = new Scene()
     await scene.fill(10)

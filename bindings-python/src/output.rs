@@ -117,6 +117,21 @@ impl Output {
         self.with(py, |output| indices.into_iter().for_each(|index| output.forward(topic, index)))
     }
 
+    fn retry(&self, py: Python<'_>, index: usize) -> PyResult<()> {
+        let index = self.checked(index)?;
+        self.with(py, |output| output.retry(index))
+    }
+
+    fn dead_letter(&self, py: Python<'_>, index: usize, reason: &str) -> PyResult<()> {
+        let index = self.checked(index)?;
+        self.with(py, |output| output.dead_letter(index, reason))
+    }
+
+    fn skip(&self, py: Python<'_>, index: usize) -> PyResult<()> {
+        let index = self.checked(index)?;
+        self.with(py, |output| output.skip(index))
+    }
+
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
         self.with(py, |output| output.len())
     }

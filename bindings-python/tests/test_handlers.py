@@ -39,6 +39,29 @@ def names(error: BaseException) -> List[str]:
 
 
 @pytest.mark.parametrize("guarantee", RETRIED)
+def test_verdicts(scene: Scene, guarantee: ksem.Guarantee) -> None:
+    scene.fill("a", "b", "c", "d")
+
+    def judge(batch: ksem.Batch, out: ksem.Output) -> None:
+        for index, value in enumerate(batch.values()):
+            if value == b"b":
+                out.skip(index)
+            elif value == b"c" and len(batch) > 1:
+                out.retry(index)
+            else:
+                out.forward(scene.output, index)
+        for call in (out.skip, out.retry, lambda index: out.dead_letter(index, "why")):
+            with pytest.raises(IndexError):
+                call(len(batch))
+
+    with scene.open() as pipe:
+        report = pipe.process(take(pipe), guarantee, judge)
+        assert (report.skipped, report.dead_lettered, report.attempts) == (1, 0, 4)
+        assert report.retried == 4
+    assert scene.values() == [b"a", b"c", b"d"]
+
+
+@pytest.mark.parametrize("guarantee", RETRIED)
 def test_a_batch_is_tried_again(scene: Scene, guarantee: ksem.Guarantee) -> None:
     scene.fill("a", "b")
     with scene.open() as pipe:

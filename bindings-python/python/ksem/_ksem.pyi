@@ -309,6 +309,25 @@ class Output:
     def forward_many(self, topic: str, indices: Optional[Iterable[int]] = None) -> None:
         """Send the records with these indices as they are, or all of them."""
 
+    def retry(self, index: int) -> None:
+        """Have record ``index`` handled again: nothing of the batch is applied, and it is split around the record.
+
+        When ``retry.max_attempts`` is used up, the record becomes a dead letter. Under at-most-once it is counted as lost.
+        Raises ``IndexError`` where the batch has no such record.
+        """
+
+    def dead_letter(self, index: int, reason: str) -> None:
+        """Set record ``index`` aside: it goes to ``dead_letter.topic`` together with what the batch sends.
+
+        Raises ``IndexError`` where the batch has no such record.
+        """
+
+    def skip(self, index: int) -> None:
+        """Have record ``index`` counted as done although nothing comes of it.
+
+        Raises ``IndexError`` where the batch has no such record.
+        """
+
     def __len__(self) -> int: ...
 
 @final

@@ -109,7 +109,13 @@ class Report:
     records: int
     """Its input records."""
     outputs: int
-    """Its output records that were acknowledged."""
+    """Its output records that were acknowledged, without dead letters."""
+    dead_lettered: int
+    """Its input records that were set aside in the dead-letter topic."""
+    skipped: int
+    """Its input records that the handler skipped by a verdict."""
+    retried: int
+    """Its input records that were given to the handler again because it had failed, each time counted."""
     attempts: int
     """How often the handler was called for it."""
     offsets: List[Position]

@@ -57,15 +57,37 @@ static void wait_at(const script *script, const char *at, const ksem_batch *batc
     pthread_mutex_unlock(&resuming);
 }
 
+static bool is_value(ksem_bytes found, owned_bytes value) {
+    return found.data != NULL && found.len == value.len && memcmp(found.data, value.data, value.len) == 0;
+}
+
 static bool has_value(const ksem_batch *batch, owned_bytes value) {
     ksem_records records = ksem_batch_records(batch);
     for (size_t i = 0; i < records.len; i++) {
-        ksem_bytes found = records.items[i].value;
-        if (found.data != NULL && found.len == value.len && memcmp(found.data, value.data, value.len) == 0) {
+        if (is_value(records.items[i].value, value)) {
             return true;
         }
     }
     return false;
+}
+
+static void give_verdict(const cJSON *step, const ksem_batch *batch, ksem_output *out) {
+    owned_bytes value = decoded(cJSON_GetObjectItemCaseSensitive(step, "value"));
+    const char *verdict = text_of(step, "verdict");
+    ksem_records records = ksem_batch_records(batch);
+    for (size_t i = 0; i < records.len; i++) {
+        if (!is_value(records.items[i].value, value)) {
+            continue;
+        }
+        if (strcmp(verdict, "retry") == 0) {
+            ksem_output_retry(out, i);
+        } else if (strcmp(verdict, "dead_letter") == 0) {
+            ksem_output_dead_letter(out, i, text_of(step, "reason"));
+        } else {
+            ksem_output_skip(out, i);
+        }
+    }
+    free(value.data);
 }
 
 static bool applies(const cJSON *step, const script *script, const ksem_batch *batch) {
@@ -119,6 +141,8 @@ static ksem_status take(const cJSON *step, const script *script, const ksem_batc
         usleep((useconds_t)cJSON_GetObjectItemCaseSensitive(step, "ms")->valueint * 1000);
     } else if (strcmp(kind, "pause") == 0) {
         wait_at(script, text_of(step, "at"), batch);
+    } else if (strcmp(kind, "verdict") == 0) {
+        give_verdict(step, batch, out);
     } else if (strcmp(kind, "fail") == 0) {
         return ksem_output_fail(out, text_of(step, "text"));
     } else if (strcmp(kind, "panic") == 0) {

@@ -131,6 +131,9 @@ cJSON *report_json(ksem_report *report) {
     cJSON_AddStringToObject(json, "guarantee", ksem_guarantee_name(ksem_report_guarantee(report)));
     cJSON_AddNumberToObject(json, "records", (double)ksem_report_records(report));
     cJSON_AddNumberToObject(json, "outputs", (double)ksem_report_outputs(report));
+    cJSON_AddNumberToObject(json, "dead_lettered", (double)ksem_report_dead_lettered(report));
+    cJSON_AddNumberToObject(json, "skipped", (double)ksem_report_skipped(report));
+    cJSON_AddNumberToObject(json, "retried", (double)ksem_report_retried(report));
     cJSON_AddNumberToObject(json, "attempts", ksem_report_attempts(report));
     cJSON_AddItemToObject(json, "cause", text_or_null(ksem_report_cause(report)));
     cJSON *offsets = cJSON_AddArrayToObject(json, "offsets");

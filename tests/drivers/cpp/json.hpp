@@ -94,6 +94,9 @@ inline json report(const ksem::Report &report) {
             {"guarantee", ksem_guarantee_name(static_cast<ksem_guarantee>(report.guarantee))},
             {"records", report.records},
             {"outputs", report.outputs},
+            {"dead_lettered", report.dead_lettered},
+            {"skipped", report.skipped},
+            {"retried", report.retried},
             {"attempts", report.attempts},
             {"offsets", std::move(offsets)},
             {"cause", report.cause ? json(*report.cause) : json()}};

@@ -98,6 +98,15 @@ private:
             say({{"event", "paused"}, {"at", at}, {"id", id_}, {"call", call}, {"records", batch.size()}});
             std::unique_lock<std::mutex> lock(resuming);
             resumed.wait(lock, [&] { return resumes.count(at) > 0; });
+        } else if (kind == "verdict") {
+            const auto value = decoded(step.at("value"));
+            const std::string verdict = step.at("verdict");
+            for (const ksem::Record &record : batch) {
+                if (!(record.value() == ksem::Bytes(value))) continue;
+                if (verdict == "retry") out.retry(record);
+                else if (verdict == "dead_letter") out.dead_letter(record, step.at("reason"));
+                else out.skip(record);
+            }
         } else if (kind == "fail") {
             throw Thrown(step.at("text").get<std::string>());
         } else if (kind == "panic") {

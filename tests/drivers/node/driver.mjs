@@ -45,9 +45,9 @@ function send(out, record) {
   out.send(topic, key, value, options)
 }
 
-function reportOf({ applied, guarantee, records, outputs, attempts, offsets, cause }) {
+function reportOf({ applied, guarantee, records, outputs, deadLettered, skipped, retried, attempts, offsets, cause }) {
   return {
-    applied, guarantee, records, outputs, attempts, cause,
+    applied, guarantee, records, outputs, dead_lettered: deadLettered, skipped, retried, attempts, cause,
     offsets: offsets.map(({ topic, partition, offset }) => [topic, partition, offset]),
   }
 }
@@ -84,6 +84,14 @@ const steps = {
   pause: ({ at }, batch, out, id, call) => {
     say({ event: 'paused', at, id, call, records: batch.length })
     return gate(at).opened
+  },
+  verdict: ({ verdict, value, reason }, batch, out) => {
+    batch.values().forEach((found, index) => {
+      if (!found?.equals(decoded(value))) return
+      if (verdict === 'retry') out.retry(index)
+      else if (verdict === 'dead_letter') out.deadLetter(index, reason)
+      else out.skip(index)
+    })
   },
   fail: ({ text }) => {
     throw new Thrown(text)

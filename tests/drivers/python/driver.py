@@ -68,6 +68,9 @@ def report(made: ksem.Report) -> Dict[str, Any]:
         "guarantee": made.guarantee.value,
         "records": made.records,
         "outputs": made.outputs,
+        "dead_lettered": made.dead_lettered,
+        "skipped": made.skipped,
+        "retried": made.retried,
         "attempts": made.attempts,
         "offsets": [[position.topic, position.partition, position.offset] for position in made.offsets],
         "cause": made.cause,
@@ -125,6 +128,16 @@ class Handler:
     def step_pause(self, step: Request, batch: ksem.Batch, out: ksem.Output, call: int) -> None:
         say({"event": "paused", "at": step["at"], "id": self.id, "call": call, "records": len(batch)})
         resumed(step["at"]).wait()
+
+    def step_verdict(self, step: Request, batch: ksem.Batch, out: ksem.Output, call: int) -> None:
+        value = to_bytes(step["value"])
+        for index in [index for index, found in enumerate(batch.values()) if found == value]:
+            if step["verdict"] == "retry":
+                out.retry(index)
+            elif step["verdict"] == "dead_letter":
+                out.dead_letter(index, step["reason"])
+            else:
+                out.skip(index)
 
     def step_fail(self, step: Request, batch: ksem.Batch, out: ksem.Output, call: int) -> None:
         raise Thrown(step["text"])

@@ -62,6 +62,7 @@ impl Script {
                 let event = json!({ "event": "paused", "at": at, "id": self.id, "call": call, "records": batch.len() });
                 self.driver.pause(&event, at);
             }
+            "verdict" => verdict(step, batch, output),
             "fail" => return Err(Thrown(text("text").to_owned()).into()),
             "panic" => panic!("{}", text("text")),
             other => return Err(format!("no step `{other}`").into()),
@@ -74,6 +75,17 @@ fn applies(step: &Value, call: u64, batch: &Batch) -> bool {
     let in_call = step["calls"].as_array().is_none_or(|calls| calls.contains(&json!(call)));
     let value = forms::bytes(&step["value"]);
     in_call && value.is_none_or(|value| batch.records().any(|record| record.value == Some(&value[..])))
+}
+
+fn verdict(step: &Value, batch: &Batch, output: &mut Output) {
+    let value = forms::bytes(&step["value"]);
+    for (index, _) in batch.records().enumerate().filter(|(_, record)| record.value == value.as_deref()) {
+        match step["verdict"].as_str().unwrap_or_default() {
+            "retry" => output.retry(index),
+            "dead_letter" => output.dead_letter(index, step["reason"].as_str().unwrap_or_default()),
+            _ => output.skip(index),
+        }
+    }
 }
 
 fn copy(batch: &Batch, topic: &str, same_partition: bool, output: &mut Output) {

@@ -121,11 +121,15 @@ impl Substitute {
                     done.insert("step".into(), json!(name));
                     done.insert("text".into(), self.value(value)?);
                 }
+                "verdict" => {
+                    done.insert("step".into(), json!(name));
+                    done.insert(name.clone(), self.value(value)?);
+                }
                 "id" => {
                     let id = value.as_integer().context("an id is a number")? as u64;
                     done.insert("value".into(), encode(&load::value(id, SIZE)));
                 }
-                "calls" | "times" | "partition" => {
+                "calls" | "times" | "partition" | "reason" => {
                     done.insert(name.clone(), self.value(value)?);
                 }
                 other => bail!("a handler has no step `{other}`"),
