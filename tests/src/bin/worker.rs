@@ -104,7 +104,7 @@ impl Freeze {
 }
 
 fn run(config: Config, harm: Harm) -> ksem::Result<()> {
-    let Harm { freezes, settle, fail, mutation } = harm;
+    let Harm { freezes, settle, fail, poison, mutation } = harm;
     let probe = move |_: Guarantee, taken: Step| freezes.iter().for_each(|freeze| freeze.after(taken, settle));
     let calls = AtomicU32::new(0);
     let routes = config.routes.clone();
@@ -113,7 +113,7 @@ fn run(config: Config, harm: Harm) -> ksem::Result<()> {
         let call = calls.fetch_add(1, Ordering::SeqCst) + 1;
         for (index, record) in batch.records().enumerate() {
             let id = record.value.and_then(load::value_id);
-            if harm.poison.zip(id).is_some_and(|(every, id)| id.is_multiple_of(every)) {
+            if poison.zip(id).is_some_and(|(every, id)| id.is_multiple_of(every)) {
                 return Err("one of them is bad".into());
             }
             for topic in routes.iter().filter(|route| route.from == record.topic).flat_map(|route| &route.to) {
