@@ -99,7 +99,7 @@ impl<'a> Case<'a> {
     /// Starts a run that freezes itself in its second transaction, with outputs that have arrived and without offsets. It
     /// has the bug if the protection is to be off.
     fn run(&self) -> Run {
-        let mut harm = vec!["freeze", "Enqueue", "2", "settle", "500"];
+        let mut harm = vec!["freeze", "Enqueue", "2", "settle", "2500"];
         let bug = format!("{:?}", Mutation::EndTxnRetryIgnored);
         if self.protection == Protection::Off {
             harm.extend(["mutation", &bug]);

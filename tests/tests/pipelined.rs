@@ -45,7 +45,8 @@ fn counts_what_is_lost(cluster: &Cluster) {
     let ended = scene.run_program(worker, &settings, &["fail", "7"]).wait(PATIENCE);
     ended.assert(0, &[]);
     let (_, lost) = ended.stderr.rsplit_once("records lost: ").expect("the worker's last words");
-    let lost: u64 = lost.trim().parse().expect("a number");
+    let lost = lost.split(|letter: char| !letter.is_ascii_digit()).next().unwrap_or_default();
+    let lost: u64 = lost.parse().expect("a number");
     println!("       {lost} records were counted as lost");
     assert!(lost > 0 && lost < records / 2, "about a seventh fails");
     for audit in scene.audits(0..records) {
