@@ -160,8 +160,10 @@ class Pipeline {
   async #call(call, known, handler, failures) {
     let batch, lent, output
     try {
-      lent = known === null ? call.batch() : null
-      batch = known ?? new Batch(lent)
+      // A batch that has failed is handled in pieces: as many records are all of them.
+      const whole = known !== null && known.length === call.records
+      lent = whole ? null : call.batch()
+      batch = whole ? known : new Batch(lent)
       output = new Output(batch.length)
       await handler(batch, output)
       call.succeed(Output.take(output))

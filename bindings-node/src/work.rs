@@ -135,6 +135,17 @@ impl NativeCall {
         batch.ok_or_else(|| misuse("the handler's call has ended already"))
     }
 
+    /// Returns how many records its batch has.
+    ///
+    /// # Errors
+    /// `misuse` if the call has ended.
+    #[napi(getter, catch_unwind)]
+    pub fn records(&self) -> Result<u32> {
+        let call = self.call.lock();
+        let records = call.as_ref().map(|call| call.batch().len() as u32);
+        records.ok_or_else(|| misuse("the handler's call has ended already"))
+    }
+
     /// The handler has succeeded and has sent this.
     ///
     /// # Errors
