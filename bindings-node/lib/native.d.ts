@@ -71,6 +71,13 @@ export declare class NativeCall {
    */
   batch(): NativeBatch
   /**
+   * Returns how many records its batch has.
+   *
+   * # Errors
+   * `misuse` if the call has ended.
+   */
+  get records(): number
+  /**
    * The handler has succeeded and has sent this.
    *
    * # Errors
