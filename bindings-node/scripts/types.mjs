@@ -2,7 +2,8 @@
 //
 //   node scripts/types.mjs FOLDER [--check]      FOLDER: target/release/ksem-node-types
 
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import os from 'node:os'
 import path from 'node:path'
 import { generateTypeDef } from '@napi-rs/cli'
 
@@ -12,7 +13,15 @@ import type { ErrorClass, ErrorOutcome, ErrorRetry, Guarantee, LogLevel } from '
 `
 const [typeDefDir, check] = process.argv.slice(2)
 const file = path.join(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '..', 'lib', 'native.d.ts')
-const { dts } = await generateTypeDef({ typeDefDir: path.resolve(typeDefDir), cwd: process.cwd(), dtsHeader: header })
+
+// Every compilation of the crate adds what it has found, a line each: the library, its tests, clippy.
+const once = await mkdtemp(path.join(os.tmpdir(), 'ksem-node-types-'))
+for (const name of await readdir(typeDefDir)) {
+  const lines = (await readFile(path.join(typeDefDir, name), 'utf8')).split('\n')
+  await writeFile(path.join(once, name), [...new Set(lines)].join('\n'))
+}
+const { dts } = await generateTypeDef({ typeDefDir: once, cwd: process.cwd(), dtsHeader: header })
+await rm(once, { recursive: true })
 if (check === '--check') {
   const committed = await readFile(file, 'utf8').catch(() => '')
   if (committed !== dts) {
