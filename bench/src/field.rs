@@ -102,11 +102,8 @@ impl Field {
         let able = || rows.iter().filter(|row| row.trouble.is_none());
         let transactional = able().find(|row| row.contestant.guarantee == Guarantee::ExactlyOnce);
         let Some(Row { contestant, task, .. }) = transactional.or_else(|| able().next()) else { return Ok(()) };
-        let mut costs = Vec::new();
-        while costs.len() < MOST_WARM_UPS && !is_warm(&costs, WARM_RUNS) {
-            costs.push(self.run(contestant, task, "warm-up, not counted")?.broker_cpu_s);
-        }
-        Ok(())
+        let cost = || Ok(self.run(contestant, task, "warm-up, not counted")?.broker_cpu_s);
+        until_warm(MOST_WARM_UPS, WARM_RUNS, cost)
     }
 
     /// Everybody once. Nobody is always the first, or always late.
@@ -176,8 +173,16 @@ impl Field {
     }
 }
 
-/// Whether the last runs cost the broker what as many before them did.
-pub(crate) fn is_warm(costs: &[f64], runs: usize) -> bool {
+/// Runs until the last `runs` cost the broker what as many before them did, and at most so often.
+pub(crate) fn until_warm(most: usize, runs: usize, cost: impl Fn() -> Result<f64>) -> Result<()> {
+    let mut costs = Vec::new();
+    while costs.len() < most && !is_warm(&costs, runs) {
+        costs.push(cost()?);
+    }
+    Ok(())
+}
+
+fn is_warm(costs: &[f64], runs: usize) -> bool {
     let Some(start) = costs.len().checked_sub(2 * runs) else { return false };
     let (before, last) = costs[start..].split_at(runs);
     last.iter().sum::<f64>() > before.iter().sum::<f64>() * 0.97

@@ -1,12 +1,10 @@
 //! What the layers of the other languages cost: the same copy through each of them and in Rust, side by side.
 
-use std::fmt::Write;
-use std::fs;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use ksem::Guarantee;
 use serde::Serialize;
@@ -14,9 +12,9 @@ use serde::Serialize;
 use crate::cadence::Cadence;
 use crate::contestant::{Contestant, System};
 use crate::field::Field;
-use crate::kit;
 use crate::report::{self, Row, Spread, Trouble, Work};
 use crate::shape::{Shape, Task};
+use crate::targets::{self, Target, target};
 
 /// What `cargo xtask bench layers` adds to its arguments for every layer that it has built.
 #[derive(Args)]
@@ -46,25 +44,26 @@ const LIMIT: Duration = Duration::from_mins(5);
 const CADENCE: Cadence = Cadence::Records(10_000);
 const RUST: &str = "ksem-eos-10k";
 
-/// One contestant's speed over another's.
-const RATIOS: [(&str, f64, &str); 5] = [
-    ("ksem-python-eos-10k", 0.8, RUST),
-    ("ksem-node-eos-10k", 0.8, RUST),
-    ("ksem-c-eos-10k", 0.95, RUST),
-    ("ksem-cpp-eos-10k", 0.95, RUST),
-    ("ksem-python-eos-10k", 2.0, "confluent-python-eos-10k"),
+const RATIOS: &[Target] = &[
+    target("ksem-python-eos-10k", 0.8, RUST),
+    target("ksem-node-eos-10k", 0.8, RUST),
+    target("ksem-c-eos-10k", 0.95, RUST),
+    target("ksem-cpp-eos-10k", 0.95, RUST),
+    target("ksem-python-eos-10k", 2.0, "confluent-python-eos-10k"),
 ];
-/// What a layer's program measured beside its speed: milliseconds at most, or a part at least.
+/// What a layer's program measured beside its speed: milliseconds at most, and a part at least.
 const AT_MOST: (&str, &str, f64) = ("ksem-node-eos-10k", "event_loop_p99_ms", 20.0);
 const AT_LEAST: (&str, &str, f64) = ("ksem-python-counting-eos-10k", "counting_kept", 0.5);
 
-/// A target, and what became of it.
+/// Something else than a speed that was judged, by the median of its runs.
 #[derive(Debug, Serialize)]
-struct Verdict {
-    what: String,
+struct Beside {
+    of: &'static str,
+    what: &'static str,
     target: String,
-    median: Option<f64>,
-    rounds: Option<(f64, f64)>,
+    value: Option<f64>,
+    /// The smallest and the largest of all runs.
+    runs: Option<(f64, f64)>,
     pass: bool,
 }
 
@@ -73,13 +72,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let mut contestants = contestants(&options.layer);
     contestants.retain(|one| options.only.is_empty() || options.only.iter().any(|part| one.name().contains(part)));
     ensure!(!contestants.is_empty(), "no contestant has such a name");
-    let missing = kit::provide(contestants.iter());
     let task = Task { shape: Shape::STANDARD, records: options.records, processes: 1 };
-    let row = |contestant: Contestant| {
-        let reason = kit::of(&contestant).and_then(|kit| missing.get(kit.name()));
-        Row { contestant, task, runs: Vec::new(), trouble: reason.cloned().map(Trouble::NotRun) }
-    };
-    let mut rows: Vec<Row> = contestants.into_iter().map(row).collect();
+    let mut rows = crate::rows(contestants.into_iter().map(|contestant| (contestant, task)));
     let field = Field::start(1, &[], LIMIT)?;
     field.load(&task)?;
     field.warm_up(&rows)?;
@@ -101,64 +95,50 @@ fn conclude(rows: &[Row], options: &Options) -> Result<bool> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     println!("\n{} records of 200 bytes, {} round(s), {processors} processors\n", options.records, options.rounds);
     println!("{}", report::table(&rows.iter().collect::<Vec<_>>()));
-    let verdicts = verdicts(rows);
-    let mut text = String::new();
-    for Verdict { what, target, median, rounds, pass } in &verdicts {
-        let word = if *pass { "PASS" } else { median.map_or("NOT RUN", |_| "FAIL") };
-        let (value, range) = (median.unwrap_or(f64::NAN), rounds.unwrap_or((f64::NAN, f64::NAN)));
-        let _ = writeln!(text, "{word:7}  {value:.2} [{:.2} - {:.2}], {target}: {what}", range.0, range.1);
+    let (ratios, besides) = (targets::judge(rows, RATIOS), besides(rows));
+    print!("{}", targets::verdicts(&ratios));
+    for Beside { of, what, target, value, runs, pass } in &besides {
+        print!("{}", report::verdict(*value, *runs, *pass, &format!(", {target}: {what} of {of}")));
     }
-    print!("{text}");
     if let Some(path) = &options.json {
         let work = Work {
             records: Some(options.records),
             part: 1,
             size: Shape::STANDARD.size,
             partitions: Shape::STANDARD.partitions,
-            scattered: false,
+            scattered: Shape::STANDARD.scattered,
             nodes: 1,
             rounds: options.rounds as usize,
             processors,
         };
-        let mut document = report::json(rows, &[], &[], work);
-        document["verdicts"] = serde_json::to_value(&verdicts)?;
-        let text = serde_json::to_string_pretty(&document)?;
-        fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))?;
+        let mut document = report::json(rows, &ratios, &[], work);
+        document["beside"] = serde_json::to_value(&besides)?;
+        crate::write_json(path, &document)?;
     }
     let correct = rows.iter().all(|row| !matches!(row.trouble, Some(Trouble::Failed(_))));
-    Ok(correct && (!options.enforce || verdicts.iter().all(|verdict| verdict.pass)))
+    let met = ratios.iter().all(|ratio| ratio.pass) && besides.iter().all(|beside| beside.pass);
+    Ok(correct && (met || !options.enforce))
 }
 
-/// Judges every target. One whose contestants did not run is not met.
-fn verdicts(rows: &[Row]) -> Vec<Verdict> {
-    let find = |name: &str| rows.iter().find(|row| row.trouble.is_none() && row.contestant.name() == name);
-    let verdict = |what: String, target: String, spread: Option<Spread>, pass: &dyn Fn(f64) -> bool| Verdict {
-        what,
-        target,
-        median: spread.map(|spread| spread.median),
-        rounds: spread.map(|spread| (spread.min, spread.max)),
-        pass: spread.is_some_and(|spread| pass(spread.median)),
+/// Judges what was measured beside the speed. What did not run is not met.
+fn besides(rows: &[Row]) -> Vec<Beside> {
+    let beside = |(of, what, limit): (&'static str, &'static str, f64), word: &str, pass: fn(f64, f64) -> bool| {
+        let row = rows.iter().find(|row| row.trouble.is_none() && row.contestant.name() == of);
+        let values = row.into_iter().flat_map(|row| &row.runs).filter_map(|run| run.beside.get(what).copied());
+        let spread = Spread::of(values);
+        Beside {
+            of,
+            what,
+            target: format!("{word} {limit}"),
+            value: spread.map(|spread| spread.median),
+            runs: spread.map(|spread| (spread.min, spread.max)),
+            pass: spread.is_some_and(|spread| pass(spread.median, limit)),
+        }
     };
-    let ratio = |(over, least, under): (&str, f64, &str)| {
-        let rounds = find(over).zip(find(under)).and_then(|(over, under)| {
-            let pairs = over.runs.iter().zip(&under.runs);
-            Spread::of(pairs.map(|(over, under)| over.records_per_s / under.records_per_s))
-        });
-        verdict(format!("{over} / {under}"), format!("at least {least}"), rounds, &|value| value >= least)
-    };
-    let beside = |name: &str, what: &str| {
-        let values = find(name)?.runs.iter().filter_map(|run| run.beside.get(what).copied());
-        Spread::of(values)
-    };
-    let (node, delay, most) = AT_MOST;
-    let (python, kept, least) = AT_LEAST;
-    let own = [
-        verdict(format!("{delay} of {node}"), format!("at most {most}"), beside(node, delay), &|value| value <= most),
-        verdict(format!("{kept} of {python}"), format!("at least {least}"), beside(python, kept), &|value| {
-            value >= least
-        }),
-    ];
-    RATIOS.into_iter().map(ratio).chain(own).collect()
+    vec![
+        beside(AT_MOST, "at most", |value, most| value <= most),
+        beside(AT_LEAST, "at least", |value, least| value >= least),
+    ]
 }
 
 fn layer(text: &str) -> Result<System, String> {
@@ -198,8 +178,11 @@ mod tests {
             row("c", 96.0, &[]),
             row("python-counting", 50.0, &[("counting_kept", 0.4)]),
         ];
-        let passed: Vec<(String, bool)> =
-            verdicts(&rows).into_iter().map(|verdict| (verdict.what, verdict.pass)).collect();
+        let ratios = targets::judge(&rows, RATIOS);
+        let ratios = ratios.iter().map(|ratio| (format!("{} / {}", ratio.over, ratio.under), ratio.pass));
+        let besides = besides(&rows);
+        let besides = besides.iter().map(|beside| (format!("{} of {}", beside.what, beside.of), beside.pass));
+        let passed: Vec<(String, bool)> = ratios.chain(besides).collect();
         let expected = [
             ("ksem-python-eos-10k / ksem-eos-10k", true),
             ("ksem-node-eos-10k / ksem-eos-10k", false),

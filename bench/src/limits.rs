@@ -1,14 +1,12 @@
 //! What ksem may use: processor time for a million records, and memory under a backlog.
 
-use std::fmt::Write;
-
 use serde::Serialize;
 
 use crate::cadence::Cadence;
 use crate::child::Run;
 use crate::contestant;
 use crate::programs::ksem::byte_limits;
-use crate::report::{Row, Spread};
+use crate::report::{self, Row, Spread};
 
 /// Memory beside what the byte limits of the configuration allow.
 const BESIDE: u64 = 64 << 20;
@@ -89,19 +87,11 @@ pub(crate) fn limits(rows: &[Row], cadences: &[Cadence]) -> Vec<Limit> {
 
 /// The limits, as they are printed.
 pub(crate) fn verdicts(limits: &[Limit]) -> String {
-    let mut text = String::new();
-    for Limit { of, what, at_most, value, runs, pass } in limits {
-        let verdict = match value {
-            None => "NOT RUN",
-            Some(_) if *pass => "PASS",
-            Some(_) => "FAIL",
-        };
-        let value = value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
-        let runs = runs.map_or_else(String::new, |(min, max)| format!(" [{min:.2} - {max:.2}]"));
+    let line = |Limit { of, what, at_most, value, runs, pass }: &Limit| {
         let most = at_most.map_or_else(String::new, |most| format!(", at most {most}"));
-        let _ = writeln!(text, "{verdict:7}  {value}{runs} {}{most}: {of}", what.unit());
-    }
-    text
+        report::verdict(*value, *runs, *pass, &format!(" {}{most}: {of}", what.unit()))
+    };
+    limits.iter().map(line).collect()
 }
 
 #[cfg(test)]

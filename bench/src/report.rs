@@ -203,6 +203,18 @@ pub(crate) fn arguments(given: impl Iterator<Item = String>) -> Vec<String> {
     kept
 }
 
+/// A line of what was judged: `PASS     1.23 [1.20 - 1.30]`, and then `rest`.
+pub(crate) fn verdict(value: Option<f64>, range: Option<(f64, f64)>, pass: bool, rest: &str) -> String {
+    let word = match value {
+        None => "NOT RUN",
+        Some(_) if pass => "PASS",
+        Some(_) => "FAIL",
+    };
+    let value = value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+    let range = range.map_or_else(String::new, |(min, max)| format!(" [{min:.2} - {max:.2}]"));
+    format!("{word:7}  {value}{range}{rest}\n")
+}
+
 /// A whole number with commas.
 pub(crate) fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");

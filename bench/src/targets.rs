@@ -1,7 +1,6 @@
 //! What ksem has to reach, as ratios within one run. What it may use is in [`crate::limits`].
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
 use serde::Serialize;
 
@@ -9,16 +8,16 @@ use crate::cadence::Cadence;
 use crate::child::Run;
 use crate::contestant::{self, Contestant};
 use crate::limits;
-use crate::report::{Row, Spread};
+use crate::report::{self, Row, Spread};
 
 /// One contestant's speed over another's.
-struct Target {
+pub(crate) struct Target {
     over: &'static str,
     under: &'static str,
     at_least: f64,
 }
 
-const fn target(over: &'static str, at_least: f64, under: &'static str) -> Target {
+pub(crate) const fn target(over: &'static str, at_least: f64, under: &'static str) -> Target {
     Target { over, under, at_least }
 }
 
@@ -70,8 +69,8 @@ pub(crate) fn contestants(cadences: &[Cadence], set: &[(String, String)]) -> Vec
 /// What became of a target.
 #[derive(Debug, Serialize)]
 pub(crate) struct Ratio {
-    over: &'static str,
-    under: &'static str,
+    pub(crate) over: &'static str,
+    pub(crate) under: &'static str,
     at_least: f64,
     /// The ratio of the medians.
     value: Option<f64>,
@@ -80,8 +79,13 @@ pub(crate) struct Ratio {
     pub(crate) pass: bool,
 }
 
-/// Judges every target of these cadences. One whose contestants did not run is not met.
+/// Judges every target of these cadences.
 pub(crate) fn ratios(rows: &[Row], cadences: &[Cadence]) -> Vec<Ratio> {
+    judge(rows, targets(cadences))
+}
+
+/// Judges targets. One whose contestants did not run is not met.
+pub(crate) fn judge(rows: &[Row], targets: impl IntoIterator<Item = &'static Target>) -> Vec<Ratio> {
     let find = |name: &str| rows.iter().find(|row| row.trouble.is_none() && row.contestant.name() == name);
     let ratio = |target: &Target| {
         let Target { over, under, at_least } = *target;
@@ -103,23 +107,15 @@ pub(crate) fn ratios(rows: &[Row], cadences: &[Cadence]) -> Vec<Ratio> {
             pass: value.is_some_and(|value| value >= at_least),
         }
     };
-    targets(cadences).map(ratio).collect()
+    targets.into_iter().map(ratio).collect()
 }
 
 /// The ratios, as they are printed.
 pub(crate) fn verdicts(ratios: &[Ratio]) -> String {
-    let mut text = String::new();
-    for Ratio { over, under, at_least, value, rounds, pass } in ratios {
-        let verdict = match value {
-            None => "NOT RUN",
-            Some(_) if *pass => "PASS",
-            Some(_) => "FAIL",
-        };
-        let value = value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
-        let rounds = rounds.map_or_else(String::new, |(min, max)| format!(" [{min:.2} - {max:.2}]"));
-        let _ = writeln!(text, "{verdict:7}  {value}{rounds}, at least {at_least}: {over} / {under}");
-    }
-    text
+    let line = |Ratio { over, under, at_least, value, rounds, pass }: &Ratio| {
+        report::verdict(*value, *rounds, *pass, &format!(", at least {at_least}: {over} / {under}"))
+    };
+    ratios.iter().map(line).collect()
 }
 
 #[cfg(test)]

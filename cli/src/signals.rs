@@ -1,6 +1,8 @@
 //! Ctrl-C and SIGTERM ask for a clean end; another Ctrl-C ends at once.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -24,6 +26,14 @@ pub(crate) fn on_stop(stop: impl Fn() + Send + 'static) -> io::Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// Returns what is set at the first signal, for work that looks at it now and then.
+pub(crate) fn stop_flag() -> io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    on_stop(move || told.store(true, Ordering::SeqCst))?;
+    Ok(stop)
 }
 
 /// Two signals closer than this are one.

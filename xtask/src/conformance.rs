@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::needs::{self, FOR_KAFKA, TO_BUILD};
-use crate::parts::{root, succeed};
+use crate::parts::{quoted, root, succeed};
 use crate::test::{built, cargo_on_all};
 use crate::{c, node, python};
 
@@ -78,8 +78,7 @@ fn play(languages: &[&str], args: &Args) -> Result<()> {
         match DRIVERS.iter().find(|driver| driver.language == *language) {
             Some(driver) if root().join(driver.folder).is_dir() => {
                 let command = (driver.prepare)().with_context(|| format!("the driver of {language}"))?;
-                let command: Vec<String> = command.iter().map(|part| format!("{part:?}")).collect();
-                runner.arg("--driver").arg(format!("{language}=[{}]", command.join(",")));
+                runner.arg("--driver").arg(format!("{language}={}", quoted(&command)));
             }
             Some(driver) => {
                 runner.arg("--missing").arg(format!("{language}=there is no {}", driver.folder));

@@ -106,8 +106,7 @@ fn bench(args: &[String]) -> anyhow::Result<()> {
     .into_iter()
     .chain([("c", c::drivers::layer_c()?), ("cpp", c::drivers::layer_cpp()?)])
     {
-        let words: Vec<String> = command.iter().map(|word| format!("{word:?}")).collect();
-        bench.arg("--layer").arg(format!("{language}=[{}]", words.join(",")));
+        bench.arg("--layer").arg(format!("{language}={}", parts::quoted(&command)));
     }
     parts::succeed(&mut bench)
 }

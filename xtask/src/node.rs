@@ -78,14 +78,18 @@ pub(crate) fn package() -> Result<()> {
 
 /// The command that starts the conformance driver.
 pub(crate) fn driver() -> Result<Vec<String>> {
-    assemble()?;
-    Ok(vec!["node".into(), work_folder()?.join("driver.mjs").display().to_string()])
+    program("driver.mjs")
 }
 
 /// The command that starts the bench's program.
 pub(crate) fn layer() -> Result<Vec<String>> {
+    program("layer.mjs")
+}
+
+/// The command that starts one of the programs that use the package.
+fn program(name: &str) -> Result<Vec<String>> {
     assemble()?;
-    Ok(vec!["node".into(), work_folder()?.join("layer.mjs").display().to_string()])
+    Ok(vec!["node".into(), work_folder()?.join(name).display().to_string()])
 }
 
 /// Puts the addon where the package looks for it, and the programs that use the package where they find it.

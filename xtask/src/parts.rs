@@ -60,6 +60,12 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command
 }
 
+/// A command as a list of quoted words, as programs of the workspace take it in an argument.
+pub(crate) fn quoted(command: &[String]) -> String {
+    let words: Vec<String> = command.iter().map(|word| format!("{word:?}")).collect();
+    format!("[{}]", words.join(","))
+}
+
 /// Takes the variables away that cargo has set for this program, from a command that calls cargo.
 pub(crate) fn forget_cargo(command: &mut Command) {
     // `cargo run` has set these for this program. Build scripts that look at them (ring's does) would run again, and

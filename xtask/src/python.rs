@@ -48,18 +48,19 @@ pub(crate) fn types() -> Result<()> {
 
 /// The command that starts the conformance driver.
 pub(crate) fn driver() -> Result<Vec<String>> {
-    let python = tools()?.join("bin/python");
-    assemble(&python)?;
-    let driver = root().join("tests/drivers/python/driver.py");
-    Ok(vec![python.display().to_string(), driver.display().to_string()])
+    program("tests/drivers/python/driver.py", &[])
 }
 
 /// The command that starts the bench's program, with arguments.
 pub(crate) fn layer(arguments: &[&str]) -> Result<Vec<String>> {
+    program("bench/peers/python/layer.py", arguments)
+}
+
+/// The command that starts a program which uses the package.
+fn program(file: &str, arguments: &[&str]) -> Result<Vec<String>> {
     let python = tools()?.join("bin/python");
     assemble(&python)?;
-    let program = root().join("bench/peers/python/layer.py");
-    let words = [python.display().to_string(), program.display().to_string()].into_iter();
+    let words = [python.display().to_string(), root().join(file).display().to_string()].into_iter();
     Ok(words.chain(arguments.iter().map(ToString::to_string)).collect())
 }
 

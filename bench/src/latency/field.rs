@@ -15,7 +15,7 @@ use super::pipeline::{self, Piped};
 use super::reader::Seen;
 use super::result::{Cores, Run};
 use super::{Case, PARTITIONS, WARM_UP_S};
-use crate::field::is_warm;
+use crate::field::until_warm;
 use crate::process;
 use crate::report::grouped;
 use crate::settings::configuration;
@@ -63,11 +63,8 @@ impl Field {
 
     pub(super) fn warm_up(&self, rate: u64) -> Result<()> {
         let case = Case { guarantee: Some(Guarantee::ExactlyOnce), rate };
-        let mut costs = Vec::new();
-        while costs.len() < MOST_WARM_UPS && !is_warm(&costs, WARM_RUNS) {
-            costs.push(self.run(case, FIRST_S, "warm-up, not counted")?.cores.broker);
-        }
-        Ok(())
+        let cost = || Ok(self.run(case, FIRST_S, "warm-up, not counted")?.cores.broker);
+        until_warm(MOST_WARM_UPS, WARM_RUNS, cost)
     }
 
     /// One run with a group and topics of its own.

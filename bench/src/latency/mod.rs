@@ -11,10 +11,9 @@ pub(crate) mod result;
 pub(crate) mod steady;
 mod table;
 
-use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use ksem::Guarantee;
 
@@ -106,8 +105,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     println!("\n{}", table::table(&latency));
     print!("{}", table::verdicts(&latency));
     if let Some(path) = &options.json {
-        let document = serde_json::to_string_pretty(&latency)?;
-        fs::write(path, document + "\n").with_context(|| format!("writing {}", path.display()))?;
+        crate::write_json(path, &latency)?;
     }
     let correct = latency.rows.iter().all(Row::is_correct);
     Ok(correct && (!options.enforce || latency.rows.iter().all(|row| row.pass() != Some(false))))

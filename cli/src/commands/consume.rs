@@ -1,7 +1,6 @@
 //! `ksem consume`: print the records of a topic.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -83,9 +82,7 @@ pub(crate) fn run(args: &Args) -> Done {
         until_end: args.until_end,
         partition: args.partition,
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::clone(&stop);
-    signals::on_stop(move || stopped.store(true, Ordering::SeqCst))?;
+    let stop = signals::stop_flag()?;
     let tail = Tail::open(&config, &args.topic, &options)?;
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     // The records themselves are progress enough to look at.

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::io::{self, IsTerminal, Read, Write};
 use std::process;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -89,9 +88,7 @@ pub(crate) fn run(args: &Args) -> Done {
             config.transactions.timeout_ms = timeout_ms;
         }
     })?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::clone(&stop);
-    signals::on_stop(move || stopped.store(true, Ordering::SeqCst))?;
+    let stop = signals::stop_flag()?;
     let mut run = Run::open(args, config)?;
     let (to, input) = sync_channel(16);
     thread::Builder::new().name("stdin".into()).spawn(move || read(&to))?;

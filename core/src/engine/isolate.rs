@@ -92,9 +92,12 @@ impl Piece {
 
     /// Why the handler gives a record of it up by a verdict, now.
     pub(crate) fn rejection(&self, reason: String) -> Cause {
-        let now = SystemTime::now();
-        let first = self.first_failure.unwrap_or(now);
-        Cause { code: Code::RecordRejected, message: reason, attempts: self.tries + 1, first, last: now }
+        self.cause(Code::RecordRejected, reason, self.tries + 1)
+    }
+
+    fn cause(&self, code: Code, message: String, attempts: u32) -> Cause {
+        let last = SystemTime::now();
+        Cause { code, message, attempts, first: self.first_failure.unwrap_or(last), last }
     }
 
     /// The same without what moved to another member.
@@ -105,10 +108,9 @@ impl Piece {
 
     /// The handler has failed on batch `part` of it (or on an unknown one). Returns what is tried next, in order.
     pub(crate) fn failed(mut self, failure: Error, part: Option<usize>, policy: Policy<'_>) -> Vec<Self> {
-        let now = SystemTime::now();
         self.failures += 1;
         self.tries += 1;
-        self.first_failure.get_or_insert(now);
+        self.first_failure.get_or_insert_with(SystemTime::now);
         let (kind, named) = blame(&failure);
         let most = policy.retry.max_attempts;
         if let Some(part) = part
@@ -143,10 +145,7 @@ impl Piece {
     }
 
     fn give_up(&mut self, failure: Error) {
-        let now = SystemTime::now();
-        let first = self.first_failure.unwrap_or(now);
-        let (code, message) = (failure.code(), failure.message().to_owned());
-        self.given_up = Some(Cause { code, message, attempts: self.tries, first, last: now });
+        self.given_up = Some(self.cause(failure.code(), failure.message().to_owned(), self.tries));
         self.failure = Some(failure);
     }
 

@@ -23,12 +23,28 @@ pub(super) struct Marks {
 }
 
 impl Lane {
-    /// Carries out what the handler said about records of one batch.
+    /// Carries out what the handler said about records of batch `index`, if it said anything.
     ///
     /// # Errors
     /// One of the handler's if a record has to be tried again.
-    #[cold]
     pub(super) fn carry_out(
+        &self,
+        piece: &mut Piece,
+        index: usize,
+        guarantee: Guarantee,
+        output: &mut Output,
+        marks: &mut Marks,
+    ) -> Result<(), Failure> {
+        if output.is_marked() {
+            let lost = marks.lost;
+            self.carry_out_all(piece, &piece.unit.parts()[index], guarantee, output, marks)?;
+            piece.unit.lose((marks.lost - lost) as usize);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn carry_out_all(
         &self,
         piece: &Piece,
         content: &Content,

@@ -9,7 +9,6 @@ use crate::discipline::{Fault, Outcome};
 use crate::engine::attempt::{Drive, Ended, Means};
 use crate::engine::isolate::Piece;
 use crate::engine::lane::Lane;
-use crate::engine::marks::Marks;
 use crate::engine::ports::Failure;
 use crate::engine::unit::Unit;
 use crate::engine::verdict::{Tally, Verdict};
@@ -119,7 +118,7 @@ impl Lane {
         let mut piece = Piece::new(Unit::new(Arc::clone(&batch.content)));
         let mut tally = Tally::of_one_call();
         let handled = handled.map_err(|error| Failure::new(Fault::Handler, error));
-        let handled = handled.and_then(|()| self.carry_out_all(&mut piece, guarantee, output, &mut tally.marks));
+        let handled = handled.and_then(|()| self.carry_out(&mut piece, 0, guarantee, output, &mut tally.marks));
         let ended = drive.after_handler(handled, &mut means, &piece.unit, output);
         if !matches!(ended.outcome, Outcome::Applied | Outcome::Lost) {
             self.take_back(tally.marks);
@@ -136,20 +135,6 @@ impl Lane {
                 Err(Error::new(Code::Internal, "an attempt that was applied was to be made again"))
             }
         }
-    }
-
-    fn carry_out_all(
-        &self,
-        piece: &mut Piece,
-        guarantee: Guarantee,
-        output: &mut Output,
-        marks: &mut Marks,
-    ) -> std::result::Result<(), Failure> {
-        if output.is_marked() {
-            self.carry_out(piece, piece.unit.last(), guarantee, output, marks)?;
-            piece.unit.lose(marks.lost as usize);
-        }
-        Ok(())
     }
 
     /// An attempt that was not applied; the batch's ticket gives it back when it is dropped.

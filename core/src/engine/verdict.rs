@@ -217,10 +217,7 @@ impl Lane {
         let code = if timed_out { Code::TransactionTimedOut } else { Code::HandlerFailed };
         let error = Error::new(code, text).with("batch", piece.unit.describe());
         // The handler's own error is at the end of the chain, for callers that want it back.
-        match failure {
-            Some(failure) => error.caused_by(failure),
-            None => error,
-        }
+        because_of(error, failure)
     }
 
     pub(super) fn stop_error(&self, failure: Option<Error>) -> Error {
@@ -229,10 +226,7 @@ impl Lane {
                 Code::ShutdownDeadline,
                 "`shutdown.deadline_ms` passed with a batch in flight; it is processed again after the next start",
             );
-            return match failure {
-                Some(cause) => error.caused_by(cause),
-                None => error,
-            };
+            return because_of(error, failure);
         }
         failure.unwrap_or_else(|| Error::new(Code::Internal, "the pipeline stopped"))
     }
@@ -246,6 +240,10 @@ fn not_buried(unit: &Unit, failure: Option<Error>) -> Error {
          offset has passed it; make the topic take it, then start again: {cause}"
     );
     let error = Error::new(Code::DeadLetterFailed, text).with("batch", unit.describe());
+    because_of(error, failure)
+}
+
+fn because_of(error: Error, failure: Option<Error>) -> Error {
     match failure {
         Some(failure) => error.caused_by(failure),
         None => error,

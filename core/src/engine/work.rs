@@ -206,12 +206,7 @@ impl Lane {
         }
         let content = &piece.unit.parts()[index];
         guarded(|| handler(content, output)).map_err(|error| Failure::new(Fault::Handler, error))?;
-        if output.is_marked() {
-            let lost = marks.lost;
-            self.carry_out(piece, content, guarantee, output, marks)?;
-            piece.unit.lose((marks.lost - lost) as usize);
-        }
-        Ok(())
+        self.carry_out(piece, index, guarantee, output, marks)
     }
 
     /// Takes another batch in. Returns false if there is none, or no room.

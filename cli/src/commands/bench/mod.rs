@@ -6,7 +6,6 @@ mod measure;
 mod show;
 mod topics;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ksem::error::Code;
@@ -78,9 +77,7 @@ struct Found {
 
 pub(crate) fn run(args: &Args) -> Done {
     let base = args.connection.config(|_| {})?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::clone(&stop);
-    signals::on_stop(move || stopped.store(true, Ordering::SeqCst))?;
+    let stop = signals::stop_flag()?;
     let admin = Admin::connect(&base)?;
     let mut topics = Topics::new(&admin, args.partitions, args.replication);
     let result = measure_all(args, &base, &mut topics, &stop);

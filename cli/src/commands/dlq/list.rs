@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use super::filter::Filter;
 use super::letter::{Kind, Letter, parse_place};
-use super::{Source, read, stopped};
+use super::{Source, read};
 use crate::commands::connection::Connection;
 use crate::exit::{Done, Failure};
 use crate::json::InputLine;
+use crate::signals;
 
 /// Arguments of `ksem dlq list`.
 #[derive(clap::Args)]
@@ -104,7 +105,7 @@ impl Line {
 
 pub(super) fn list(args: &ListArgs) -> Done {
     let (config, topic) = args.source.open(&args.connection)?;
-    let stop = stopped()?;
+    let stop = signals::stop_flag()?;
     // A receipt comes behind its dead letter, so all is read before anything is printed.
     let (mut lines, mut replayed) = (Vec::new(), HashSet::new());
     read(&config, &topic, &stop, |record| {
@@ -138,7 +139,7 @@ pub(super) fn show(args: &ShowArgs) -> Done {
     let form = || Failure::usage(format!("`{place}` is not PARTITION:OFFSET, such as 0:17"));
     let wanted = parse_place(place).ok_or_else(form)?;
     let (config, topic) = Source { topic }.open(&args.connection)?;
-    let stop = stopped()?;
+    let stop = signals::stop_flag()?;
     let mut found = None;
     read(&config, &topic, &stop, |record| {
         let is_it = (record.partition, record.offset) == wanted;

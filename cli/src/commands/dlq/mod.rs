@@ -5,17 +5,14 @@ mod letter;
 mod list;
 mod replay;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use clap::Subcommand;
 use ksem::{Config, Isolation, Record, Seen, Tail, TailOptions};
 
 use super::connection::{Connection, topic_name};
 use crate::exit::{Done, Failure};
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
-use crate::signals;
 
 /// Arguments of `ksem dlq`.
 #[derive(clap::Args)]
@@ -87,12 +84,4 @@ fn read(config: &Config, topic: &str, stop: &AtomicBool, mut each: impl FnMut(&R
         }
     }
     Ok(())
-}
-
-/// Set when the user asks for an end.
-fn stopped() -> Done<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    signals::on_stop(move || told.store(true, Ordering::SeqCst))?;
-    Ok(stop)
 }

@@ -15,10 +15,11 @@ use ksem::{Config, Header, Output, OutputRecord, Record, TransactionWriter};
 
 use super::filter::Filter;
 use super::letter::{Kind, Letter};
-use super::{Source, read, stopped};
+use super::{Source, read};
 use crate::commands::connection::{Connection, quiet, topic_name};
 use crate::exit::Done;
 use crate::progress::Progress;
+use crate::signals;
 
 /// Arguments of `ksem dlq replay`.
 #[derive(clap::Args)]
@@ -65,7 +66,7 @@ struct Counts {
 
 pub(super) fn run(args: &Args) -> Done {
     let (config, topic) = args.source.open(&args.connection)?;
-    let stop = stopped()?;
+    let stop = signals::stop_flag()?;
     let mut sender = if args.dry_run { None } else { Some(Sender::open(&config, &topic, args.rate)?) };
     let mut replayed = HashSet::new();
     read(&config, &topic, &stop, |record| {
